@@ -1,0 +1,232 @@
+package authflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kycvs/caddy-kycvs/authflow/sms"
+	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/registry"
+)
+
+// Person is what a person typed.
+type Person struct {
+	Mobile  string
+	Name    string
+	Consent string // "Y"
+}
+
+// Check says what is wrong with what was typed, in the order of the form: an
+// empty list if nothing is. It spends nothing and asks nobody.
+func (f *Flow) Check(p Person) []Code {
+	_, _, problems := f.read(p)
+	return problems
+}
+
+func (f *Flow) read(p Person) (mobile registry.Mobile, name string, problems []Code) {
+	if p.Consent != "Y" {
+		problems = append(problems, ConsentRequired)
+	}
+	mobile, err := registry.ParseMobile(p.Mobile, f.Limits.Countries)
+	if err != nil {
+		problems = append(problems, MobileInvalid)
+	}
+	if _, err := registry.ParseName(p.Name); err != nil {
+		problems = append(problems, NameInvalid)
+	}
+	return mobile, p.Name, problems
+}
+
+// Fingerprint is the keyed hash of who asks what: the same for the same person
+// at the same partner from the same browser.
+func (f *Flow) Fingerprint(a *Audience, by Asker, p Person) (ID128, bool) {
+	mobile, name, problems := f.read(p)
+	if len(problems) > 0 {
+		return ID128{}, false
+	}
+	return f.entries.key("ask", string(by.Browser[:]), a.Host, a.ID, string(mobile), name), true
+}
+
+// Ask takes consent, number and name, sends a code and returns the handshake.
+// It never asks the registry, so that neither its answer nor its time tells
+// who is in it.
+func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret string) (Asked, error) {
+	mobile, name, problems := f.read(p)
+	if len(problems) > 0 {
+		return Asked{}, fail(problems[0])
+	}
+	if len(ret) > MaxReturn {
+		ret = ""
+	}
+	code, err := newCode(f.OTP.Length)
+	if err != nil {
+		return Asked{}, f.down(fmt.Errorf("making a code: %w", err))
+	}
+	now := f.Now()
+	txn := newTxnID()
+	h := state.Handshake{
+		Scope:       f.scope(by.Browser, a),
+		Code:        f.codeHash(0, txn, wireHash(code)),
+		CodeExpires: now.Add(f.OTP.Lifetime),
+		Sends:       1,
+		NextSend:    now.Add(f.OTP.ResendAfter),
+		Mobile:      f.mobileKey(mobile),
+		Client:      f.clientKey(by.IP),
+	}
+	req := request{Partner: a.ID, Mobile: mobile, Name: name, Lang: by.Lang, Return: ret}
+	if h.Sealed, err = f.seal(txn, req); err != nil {
+		return Asked{}, f.down(err)
+	}
+	if err := f.State.Take(ctx, f.askBudgets(h.Mobile, h.Client)...); err != nil {
+		return Asked{}, f.limited(err)
+	}
+	id := entryKey(txn)
+	if err := f.State.Create(ctx, id, h, f.OTP.Lifetime+grace); err != nil {
+		f.giveBack(ctx, 1, h.Mobile, h.Client, f.entries.key("total"))
+		return Asked{}, f.down(err)
+	}
+	if err := f.send(ctx, a, by.Lang, txn, mobile, code, h); err != nil {
+		if derr := f.State.Delete(ctx, id); derr != nil {
+			f.Logger.WarnContext(ctx, "a handshake whose code was not sent could not be removed; it ends by itself", "error", derr)
+		}
+		return Asked{}, err
+	}
+	f.Observer.Handshake("asked")
+	return f.asked(txn, h, req, now), nil
+}
+
+// send hands the code to the senders. A failure known at once is an error and
+// gives the budgets back; one known later gives them back then.
+func (f *Flow) send(ctx context.Context, a *Audience, lang string, txn ID128, mobile registry.Mobile, code string, h state.Handshake) error {
+	undo := func(ctx context.Context) { f.giveBack(ctx, 1, h.Mobile, h.Client, f.entries.key("total")) }
+	m := sms.Message{
+		To:    string(mobile),
+		Text:  f.Text(lang, a, code),
+		Code:  code,
+		TxnID: FormatTxnID(txn),
+	}
+	err := f.Messenger.Send(ctx, m, func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		undo(late)
+	})
+	if err != nil {
+		undo(ctx)
+		return f.down(err)
+	}
+	return nil
+}
+
+// Resend sends another code in the same handshake, once the waiting time is
+// over. The new code replaces the old one; wrong tries stay counted.
+func (f *Flow) Resend(ctx context.Context, a *Audience, by Asker, txn ID128) (Asked, error) {
+	h, req, err := f.load(ctx, a, by.Browser, txn)
+	if err != nil {
+		return Asked{}, err
+	}
+	if h.Proved {
+		return Asked{}, fail(TxnUnknown)
+	}
+	if h.Tries >= f.OTP.Attempts {
+		return Asked{}, fail(OTPAttempts)
+	}
+	now := f.Now()
+	if wait := h.NextSend.Sub(now); wait > 0 {
+		f.Observer.Handshake("limited")
+		return Asked{}, &Error{Code: TooManyRequests, RetryAfter: wait}
+	}
+	code, err := newCode(f.OTP.Length)
+	if err != nil {
+		return Asked{}, f.down(fmt.Errorf("making a code: %w", err))
+	}
+	h.Client = f.clientKey(by.IP)
+	if err := f.State.Take(ctx, f.askBudgets(h.Mobile, h.Client)...); err != nil {
+		return Asked{}, f.limited(err)
+	}
+	sends := h.Sends
+	h.Sends++
+	h.Code = f.codeHash(0, txn, wireHash(code))
+	h.CodeExpires = now.Add(f.OTP.Lifetime)
+	h.NextSend = now.Add(f.OTP.ResendAfter << min(sends, 10))
+	err = f.State.Resend(ctx, entryKey(txn), sends, h.Code, h.CodeExpires, h.NextSend, f.OTP.Lifetime+grace)
+	if err != nil {
+		f.giveBack(ctx, 1, h.Mobile, h.Client, f.entries.key("total"))
+		switch {
+		case errors.Is(err, state.ErrConflict): // another press of the button was faster
+			f.Observer.Handshake("limited")
+			return Asked{}, &Error{Code: TooManyRequests, RetryAfter: f.OTP.ResendAfter}
+		case errors.Is(err, state.ErrNotFound):
+			return Asked{}, fail(TxnUnknown)
+		}
+		return Asked{}, f.down(err)
+	}
+	if err := f.send(ctx, a, by.Lang, txn, req.Mobile, code, h); err != nil {
+		return Asked{}, err
+	}
+	f.Observer.Handshake("resent")
+	return f.asked(txn, h, req, now), nil
+}
+
+// Look returns a handshake under way without spending anything; TxnUnknown if
+// it is not of this browser, site and partner.
+func (f *Flow) Look(ctx context.Context, a *Audience, by Asker, txn ID128) (Asked, error) {
+	h, req, err := f.load(ctx, a, by.Browser, txn)
+	if err != nil {
+		return Asked{}, err
+	}
+	return f.asked(txn, h, req, f.Now()), nil
+}
+
+// PartnerOf returns the id of the partner a handshake was begun for, so that a
+// caller that was given only a txnId knows whom to continue for.
+func (f *Flow) PartnerOf(ctx context.Context, txn ID128) (string, error) {
+	_, req, err := f.find(ctx, txn)
+	if err != nil {
+		return "", err
+	}
+	return req.Partner, nil
+}
+
+func (f *Flow) find(ctx context.Context, txn ID128) (state.Handshake, request, error) {
+	h, err := f.State.Load(ctx, entryKey(txn))
+	if errors.Is(err, state.ErrNotFound) {
+		return h, request{}, fail(TxnUnknown)
+	}
+	if err != nil {
+		return h, request{}, f.down(err)
+	}
+	if h.Spent {
+		return h, request{}, fail(TxnUnknown)
+	}
+	req, err := f.unseal(txn, h.Sealed)
+	if err != nil {
+		return h, req, fail(TxnUnknown) // sealed under a secret that is no more
+	}
+	return h, req, nil
+}
+
+func (f *Flow) load(ctx context.Context, a *Audience, browser ID128, txn ID128) (state.Handshake, request, error) {
+	h, req, err := f.find(ctx, txn)
+	if err != nil {
+		return h, req, err
+	}
+	if h.Scope != f.scope(browser, a) || req.Partner != a.ID {
+		return h, req, fail(TxnUnknown)
+	}
+	return h, req, nil
+}
+
+func (f *Flow) asked(txn ID128, h state.Handshake, req request, now time.Time) Asked {
+	return Asked{
+		TxnID:        txn,
+		Partner:      req.Partner,
+		MaskedMobile: req.Mobile.Masked(),
+		ExpiresIn:    max(0, h.CodeExpires.Sub(now)),
+		ResendAfter:  max(0, h.NextSend.Sub(now)),
+		AttemptsLeft: max(0, f.OTP.Attempts-h.Tries),
+		Return:       req.Return,
+		Proved:       h.Proved,
+	}
+}

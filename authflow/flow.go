@@ -1,0 +1,196 @@
+// Package authflow turns consent into an answer: the handshake, its limits and
+// its errors. The rooms below it are what the handshake works with (state,
+// ledger, sms, keyring), what it makes (assertion, pass) and who leads people
+// to it (gate, portal). None of it has ever heard of Caddy.
+package authflow
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/sms"
+	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/registry"
+)
+
+// OTP is how one-time codes behave.
+type OTP struct {
+	Length      int           // digits
+	Lifetime    time.Duration // of one code
+	Attempts    int           // wrong codes in one handshake, resends included
+	ResendAfter time.Duration // before the second code; doubled for each further one
+}
+
+// Limit is a number of charges within a window.
+type Limit struct {
+	Count  int
+	Window time.Duration
+}
+
+// Limits bound what a handshake may cost, in messages and in guesses.
+type Limits struct {
+	CodesPerMobile Limit // codes sent and not (yet) entered
+	WrongPerMobile Limit // wrong codes over every handshake; a right one clears it
+	CodesPerIP     Limit // codes sent and not (yet) entered; IPv6 by /64
+	CodesTotal     Limit // codes sent
+	Countries      []int // country calling codes; the first is the one that goes without saying
+}
+
+// Messenger brings a message on its way. Send returns an error if it is known
+// to have failed; if it fails later than the caller could wait, failed is
+// called.
+type Messenger interface {
+	Send(ctx context.Context, m sms.Message, failed func()) error
+}
+
+// Observer is told what happens, for metrics. Outcomes are words of a closed
+// set.
+type Observer interface {
+	Handshake(outcome string)
+	Lookup(took time.Duration)
+	Signed()
+}
+
+// Config is what a Flow works with. Every field is needed.
+type Config struct {
+	Registry    registry.Registry
+	NameMatch   registry.NameMatch
+	Schedule    registry.Schedule
+	State       state.Store
+	Ledger      ledger.Ledger
+	Withdrawals *ledger.Withdrawals
+	Messenger   Messenger
+	// Text is the text message for a code, in the given language.
+	Text func(lang string, a *Audience, code string) string
+	// NoticeVersion names the notice that is shown in a language, for the ledger.
+	NoticeVersion func(lang string) string
+	Secret        Secret
+	OTP           OTP
+	Limits        Limits
+	Observer      Observer
+	Logger        *slog.Logger
+	Now           func() time.Time
+}
+
+// Flow runs handshakes; safe for concurrent use.
+//
+// A handshake is: consent, number and name taken (Ask) → code counted,
+// compared, spent → registry asked → consent in the ledger → pass (Confirm).
+// Every step either happened or did not: a crash between two of them loses no
+// consent and opens no gate.
+type Flow struct {
+	Config
+	codes    []*keyedHash // one for each secret, newest first
+	entries  *keyedHash   // names of counters and scopes
+	subjects *keyedHash
+	persons  *keyedHash // the ledger's
+	seals    [][]byte
+}
+
+// New returns a Flow for the configuration. It touches nothing.
+func New(c Config) *Flow {
+	f := &Flow{Config: c}
+	for _, k := range c.Secret.Keys("code") {
+		f.codes = append(f.codes, newKeyedHash(k))
+	}
+	f.entries = newKeyedHash(c.Secret.Keys("entry")[0])
+	f.subjects = newKeyedHash(c.Secret.Keys("subject")[0])
+	f.persons = newKeyedHash(c.Secret.Keys("person")[0])
+	f.seals = c.Secret.Keys("handshake")
+	return f
+}
+
+// Asker is who asks, as far as it is known without asking the registry.
+type Asker struct {
+	Browser ID128      // tells this browser from others
+	IP      netip.Addr // the client's; invalid where it is not known
+	Lang    string     // BCP 47, of a catalogue
+}
+
+// Asked is a handshake under way.
+type Asked struct {
+	TxnID        ID128
+	Partner      string
+	MaskedMobile string
+	ExpiresIn    time.Duration
+	ResendAfter  time.Duration
+	AttemptsLeft int
+	Return       string
+	// Proved says that the code was right and a birth year is awaited.
+	Proved bool
+}
+
+// request is the part of a handshake that must be readable again. It is kept
+// sealed under a key that needs the txnId, which is not kept.
+type request struct {
+	Partner string          `json:"p"`
+	Mobile  registry.Mobile `json:"m"`
+	Name    string          `json:"n"`
+	Lang    string          `json:"l,omitempty"`
+	Return  string          `json:"r,omitempty"`
+}
+
+// grace is how much longer than its code a handshake is remembered, so that
+// whoever is late is told so, and can ask for another code.
+const grace = 10 * time.Minute
+
+// MaxReturn is the longest return address a handshake remembers.
+const MaxReturn = 1024
+
+func (f *Flow) scope(browser ID128, a *Audience) state.Key {
+	return f.entries.key("scope", string(browser[:]), a.Host, a.Issuer, a.ID, a.Purpose)
+}
+
+func entryKey(txn ID128) state.Key {
+	return unkeyed("txn", txn)
+}
+
+// askBudgets are what a code costs.
+func (f *Flow) askBudgets(mobile, client state.Key) []state.Budget {
+	l := &f.Limits
+	return []state.Budget{
+		{Name: "codes_per_mobile", Key: mobile, Limit: l.CodesPerMobile.Count, Window: l.CodesPerMobile.Window},
+		{Name: "codes_per_ip", Key: client, Limit: l.CodesPerIP.Count, Window: l.CodesPerIP.Window},
+		{Name: "codes_total", Key: f.entries.key("total"), Limit: l.CodesTotal.Count, Window: l.CodesTotal.Window},
+	}
+}
+
+func (f *Flow) giveBack(ctx context.Context, n int, keys ...state.Key) {
+	for _, k := range keys {
+		if err := f.State.GiveBack(ctx, k, n); err != nil {
+			f.Logger.WarnContext(ctx, "a counter could not be given back; the limit is tighter than meant until its window ends", "error", err)
+		}
+	}
+}
+
+// clientKey names the counter of an address: IPv6 by /64, because that is what
+// one customer gets (RFC 6177).
+func (f *Flow) clientKey(ip netip.Addr) state.Key {
+	ip = ip.Unmap().WithZone("")
+	if ip.Is6() {
+		p, _ := ip.Prefix(64)
+		ip = p.Addr()
+	}
+	return f.entries.key("ip", ip.String())
+}
+
+func (f *Flow) mobileKey(m registry.Mobile) state.Key { return f.entries.key("mobile", string(m)) }
+func (f *Flow) wrongKey(mobile state.Key) state.Key   { return f.entries.key("wrong", string(mobile[:])) }
+
+// limited turns a store's answer into the handshake's.
+func (f *Flow) limited(err error) *Error {
+	if limit, ok := asLimit(err); ok {
+		f.Observer.Handshake("limited")
+		return &Error{Code: TooManyRequests, RetryAfter: limit.RetryAfter, Cause: err}
+	}
+	return f.down(err)
+}
+
+// down says that something needed does not answer.
+func (f *Flow) down(err error) *Error {
+	f.Observer.Handshake("unavailable")
+	return unavailable(err)
+}

@@ -1,0 +1,140 @@
+package gate
+
+import (
+	"encoding/binary"
+	"net/http"
+	"time"
+
+	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/assertion"
+	"github.com/kycvs/caddy-kycvs/authflow/pass"
+)
+
+const maxAssertion = assertion.MaxSize
+
+// Check is what a pass must be, beside valid.
+type Check struct {
+	MaxAge  time.Duration // since the handshake; 0: any age
+	Session time.Duration // since the handshake; 0: as the pass says
+	TTL     time.Duration // of the assertion
+}
+
+func (c *Check) counts(p *pass.Pass, now int64) bool {
+	age := now - p.AuthTime
+	return now < p.Expires &&
+		(c.MaxAge == 0 || age < int64(c.MaxAge/time.Second)) &&
+		(c.Session == 0 || age < int64(c.Session/time.Second))
+}
+
+// Holds returns the pass that a request brings for a partner of the site, the
+// first if partner is "", if it counts. It makes no assertion. v is the
+// request's Visit where a gate has seen it already, and has taken the pass out
+// of its header; else nil.
+func (s *Site) Holds(r *http.Request, v *Visit, partner string) (pass.Pass, bool) {
+	list, known := s.audiences(r)
+	if !known {
+		return pass.Pass{}, false
+	}
+	var cookie string
+	if v != nil && v.entered {
+		cookie = v.cookie
+	} else {
+		cookie = pass.Value(r.Header, pass.Name(r.TLS != nil))
+	}
+	now := s.Services.Now().Unix()
+	for i, a := range list {
+		if partner == "" && i > 0 {
+			break
+		}
+		if partner != "" && a.ID != partner {
+			continue
+		}
+		for token := range pass.Tokens(cookie) {
+			if !a.Sealer.Mine(token) {
+				continue
+			}
+			p, err := a.Sealer.Open(token)
+			c := Check{Session: a.Session}
+			if err == nil && c.counts(&p, now) && !s.Services.Withdrawals.Has(p.Consent) {
+				return p, true
+			}
+		}
+	}
+	return pass.Pass{}, false
+}
+
+// open returns the pass for the audience in the cookie's value, if it counts,
+// and in m an assertion made from it. An error means that no assertion could
+// be made.
+func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authflow.Minted) (pass.Pass, bool, error) {
+	if cookie == "" {
+		return pass.Pass{}, false, nil
+	}
+	now := sv.Now()
+	for token := range pass.Tokens(cookie) {
+		if !a.Sealer.Mine(token) {
+			continue
+		}
+		p, found, err := sv.openToken(a, token, c, now, m)
+		if found || err != nil {
+			return p, found, err
+		}
+	}
+	return pass.Pass{}, false, nil
+}
+
+func (sv *Services) openToken(a *authflow.Audience, token string, c Check, now time.Time, m *authflow.Minted) (pass.Pass, bool, error) {
+	key := rememberKey(a, c.TTL, token)
+	signer, signerErr := sv.Minter.Keys.Signer()
+	epoch := sv.Withdrawals.Epoch()
+	unix := now.Unix()
+
+	var s stamp
+	if signerErr == nil && sv.Remembered.get(&key, &s) {
+		if s.epoch != epoch {
+			if sv.Withdrawals.Has(s.Consent) {
+				return pass.Pass{}, false, nil
+			}
+			sv.Remembered.checked(&key, epoch)
+		}
+		// half its life left: whoever reads it has time to
+		if s.kid == kidOf(signer) && s.issued <= unix && 2*(s.expires-unix) >= s.expires-s.issued && s.expires > unix {
+			if !c.counts(&s.Pass, unix) {
+				return pass.Pass{}, false, nil
+			}
+			m.Variable = assertion.Variable{
+				Subject: s.Subject, ID: s.id, Consent: s.Consent, TxnID: s.TxnID,
+				IssuedAt: s.issued, Expires: s.expires, AuthTime: s.AuthTime, Status: int(s.Status),
+			}
+			m.Signature = append([]byte(nil), s.sig[:s.sigLength]...)
+			m.Template = a.Template(signer)
+			return s.Pass, true, nil
+		}
+	}
+
+	p, err := a.Sealer.Open(token)
+	if err != nil || !c.counts(&p, unix) || sv.Withdrawals.Has(p.Consent) {
+		return pass.Pass{}, false, nil
+	}
+	if signerErr != nil {
+		return p, true, signerErr
+	}
+	minted, err := sv.Minter.Mint(a, &p, c.TTL, now)
+	if err != nil {
+		return p, true, err
+	}
+	*m = minted
+	if n := copy(s.sig[:], minted.Signature); n == len(minted.Signature) {
+		s.Pass, s.id, s.kid, s.epoch, s.sigLength = p, minted.ID, kidOf(signer), epoch, n
+		s.issued, s.expires = minted.IssuedAt, minted.Expires
+		sv.Remembered.put(&key, &s)
+	}
+	return p, true, nil
+}
+
+// kidOf is a short name for a key: the beginning of its thumbprint.
+func kidOf(s *assertion.Signer) uint64 {
+	var b [8]byte
+	copy(b[:], s.KeyID())
+	return binary.LittleEndian.Uint64(b[:])
+}

@@ -1,0 +1,190 @@
+package gate
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/pass"
+)
+
+// Remembered keeps opened passes and the signatures of their last assertions,
+// so that a request with a pass that was seen a moment ago costs a hash and a
+// look-up instead of an unsealing and a signature.
+//
+// What is remembered is not the assertion (700 bytes and more) but what cannot
+// be worked out again: who, what and the signature, in a slot of fixed size
+// without a pointer in it. The memory is bounded by the number of slots, the
+// garbage collector has nothing to look at, and a million passes cost no more
+// per request than a thousand. Buckets of eight slots; in a full one the
+// assertion that ends soonest makes room.
+type Remembered struct {
+	shards  [shards]shard
+	buckets uint64 // in a shard
+}
+
+const (
+	shards = 64
+	ways   = 8
+
+	// a slot: key, key id, subject, consent, txn, jti (16 each), four times (8
+	// each), epoch (4), status, signature length (2)
+	offKID     = 16
+	offSubject = 24
+	offConsent = 40
+	offTxn     = 56
+	offID      = 72
+	offAuth    = 88
+	offEnds    = 96
+	offIssued  = 104
+	offExpires = 112
+	offEpoch   = 120
+	offStatus  = 124
+	offSigLen  = 125
+	offSig     = 127
+)
+
+type shard struct {
+	mu    sync.Mutex
+	tags  []uint32 // one for each slot, 0 for an empty one
+	slots []byte
+	_     [64]byte // keeps neighbours' locks out of this one's cache line
+}
+
+// NewRemembered makes room for about n passes, with signatures of up to sigSize
+// bytes. The memory is taken from the system as it comes into use: 128 bytes
+// and the signature for each slot, and a third more slots than passes so that
+// few buckets overflow.
+func NewRemembered(n, sigSize int) *Remembered {
+	m := &Remembered{}
+	slots := uint64(max(n, 1))*4/3 + shards*ways
+	m.buckets = slots/(shards*ways) + 1
+	for i := range m.shards {
+		m.shards[i].tags = make([]uint32, m.buckets*ways)
+		m.shards[i].slots = make([]byte, m.buckets*ways*uint64(stride(sigSize)))
+	}
+	return m
+}
+
+func stride(sigSize int) int { return offSig + sigSize + 1 }
+
+// stamp is what was signed last for a pass.
+type stamp struct {
+	pass.Pass
+	id        [16]byte // jti
+	kid       uint64   // which key signed
+	issued    int64
+	expires   int64
+	epoch     uint32 // of the withdrawals, when it was last looked up
+	sig       [maxSignature]byte
+	sigLength int
+}
+
+// maxSignature is the longest signature there is: RS256 with a key of 4096
+// bits.
+const maxSignature = 512
+
+// rememberKey names what is remembered of a token: for one audience, under one
+// set of secrets, with assertions of one length of life. A hash that finds no
+// collisions, because finding an entry stands for opening the seal.
+func rememberKey(a *authflow.Audience, ttl time.Duration, token string) [16]byte {
+	var in [16 + 8 + pass.TokenSize]byte
+	copy(in[:], a.Salt[:])
+	binary.LittleEndian.PutUint64(in[16:], uint64(ttl))
+	copy(in[24:], token)
+	sum := sha256.Sum256(in[:])
+	return [16]byte(sum[:])
+}
+
+func (m *Remembered) place(key *[16]byte) (sh *shard, first uint64, tag uint32) {
+	lo := binary.LittleEndian.Uint64(key[:8])
+	hi := binary.LittleEndian.Uint64(key[8:])
+	tag = uint32(hi>>32) | 1
+	return &m.shards[lo%shards], (lo >> 6 % m.buckets) * ways, tag
+}
+
+// get copies what is remembered under key into s.
+func (m *Remembered) get(key *[16]byte, s *stamp) bool {
+	sh, first, tag := m.place(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	size := uint64(len(sh.slots) / len(sh.tags))
+	for i := first; i < first+ways; i++ {
+		if sh.tags[i] != tag {
+			continue
+		}
+		b := sh.slots[i*size : (i+1)*size]
+		if [16]byte(b) != *key {
+			continue
+		}
+		s.kid = binary.LittleEndian.Uint64(b[offKID:])
+		s.Subject = [16]byte(b[offSubject:])
+		s.Consent = [16]byte(b[offConsent:])
+		s.TxnID = [16]byte(b[offTxn:])
+		s.id = [16]byte(b[offID:])
+		s.AuthTime = int64(binary.LittleEndian.Uint64(b[offAuth:]))
+		s.Expires = int64(binary.LittleEndian.Uint64(b[offEnds:]))
+		s.issued = int64(binary.LittleEndian.Uint64(b[offIssued:]))
+		s.expires = int64(binary.LittleEndian.Uint64(b[offExpires:]))
+		s.epoch = binary.LittleEndian.Uint32(b[offEpoch:])
+		s.Status = b[offStatus]
+		s.sigLength = int(binary.LittleEndian.Uint16(b[offSigLen:]))
+		copy(s.sig[:s.sigLength], b[offSig:])
+		return true
+	}
+	return false
+}
+
+// put remembers s under key.
+func (m *Remembered) put(key *[16]byte, s *stamp) {
+	sh, first, tag := m.place(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	size := uint64(len(sh.slots) / len(sh.tags))
+	if uint64(offSig+s.sigLength) > size {
+		return
+	}
+	at := first
+	var soonest int64
+	for i := first; i < first+ways; i++ {
+		b := sh.slots[i*size:]
+		if sh.tags[i] == 0 || sh.tags[i] == tag && [16]byte(b) == *key {
+			at = i
+			break
+		}
+		if ends := int64(binary.LittleEndian.Uint64(b[offExpires:])); i == first || ends < soonest {
+			at, soonest = i, ends
+		}
+	}
+	sh.tags[at] = tag
+	b := sh.slots[at*size : (at+1)*size]
+	copy(b, key[:])
+	binary.LittleEndian.PutUint64(b[offKID:], s.kid)
+	copy(b[offSubject:], s.Subject[:])
+	copy(b[offConsent:], s.Consent[:])
+	copy(b[offTxn:], s.TxnID[:])
+	copy(b[offID:], s.id[:])
+	binary.LittleEndian.PutUint64(b[offAuth:], uint64(s.AuthTime))
+	binary.LittleEndian.PutUint64(b[offEnds:], uint64(s.Expires))
+	binary.LittleEndian.PutUint64(b[offIssued:], uint64(s.issued))
+	binary.LittleEndian.PutUint64(b[offExpires:], uint64(s.expires))
+	binary.LittleEndian.PutUint32(b[offEpoch:], s.epoch)
+	b[offStatus] = s.Status
+	binary.LittleEndian.PutUint16(b[offSigLen:], uint16(s.sigLength))
+	copy(b[offSig:], s.sig[:s.sigLength])
+}
+
+// checked notes at which epoch of the withdrawals the pass was looked up last.
+func (m *Remembered) checked(key *[16]byte, epoch uint32) {
+	sh, first, tag := m.place(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	size := uint64(len(sh.slots) / len(sh.tags))
+	for i := first; i < first+ways; i++ {
+		if b := sh.slots[i*size:]; sh.tags[i] == tag && [16]byte(b) == *key {
+			binary.LittleEndian.PutUint32(b[offEpoch:], epoch)
+		}
+	}
+}

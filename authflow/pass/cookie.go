@@ -1,0 +1,245 @@
+package pass
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The cookie's names. The prefix makes browsers insist on Secure, Path=/ and no
+// Domain (RFC 6265bis, section 4.1.3.2), so that no other host, and no page
+// fetched in the clear, can set it; plain http cannot have it.
+const (
+	CookieName       = "__Host-kycvs"
+	CookieNamePlain  = "kycvs"
+	maxTokens        = 8
+	maxCookieSize    = 4096
+	browserSize      = 48
+	browserChars     = browserSize * 4 / 3
+	browserMark      = "b"
+	cookieSeparation = "."
+)
+
+// Name returns the cookie's name for a request that came over TLS, or not.
+func Name(secure bool) string {
+	if secure {
+		return CookieName
+	}
+	return CookieNamePlain
+}
+
+// Jar is what the cookie holds.
+type Jar struct {
+	// Browser tells this browser from others: a code is good only in the browser
+	// that asked for it. Zero where the browser has not asked yet.
+	Browser [16]byte
+	// Txn and Ask are the handshake last asked for and the keyed hash of what was
+	// asked, so that a page that is loaded again sends no second message.
+	Txn, Ask [16]byte
+	// Tokens are the sealed passes, newest first, at most one for each partner.
+	Tokens []string
+}
+
+// NewBrowser makes up a browser's mark.
+func (j *Jar) NewBrowser() { rand.Read(j.Browser[:]) }
+
+// Value finds the one cookie of that name in the request's Cookie fields and
+// returns its value, "" if there is none or more than one: of two, one was put
+// there by somebody else.
+func Value(h http.Header, name string) string {
+	value, n := "", 0
+	for _, line := range h["Cookie"] {
+		for part := range splitPairs(line) {
+			k, v, ok := strings.Cut(part, "=")
+			if ok && trim(k) == name {
+				value = trim(v)
+				n++
+			}
+		}
+	}
+	if n != 1 || len(value) > maxCookieSize {
+		return ""
+	}
+	return value
+}
+
+// ParseJar returns what a cookie's value holds; of what makes no sense,
+// nothing.
+func ParseJar(value string) Jar {
+	var j Jar
+	first := true
+	for part := range strings.SplitSeq(value, cookieSeparation) {
+		if first && strings.HasPrefix(part, browserMark) && len(part) == len(browserMark)+browserChars {
+			raw, err := base64.RawURLEncoding.Strict().DecodeString(part[len(browserMark):])
+			if err == nil {
+				copy(j.Browser[:], raw)
+				copy(j.Txn[:], raw[16:])
+				copy(j.Ask[:], raw[32:])
+			}
+		} else if len(part) == TokenSize && len(j.Tokens) < maxTokens {
+			j.Tokens = append(j.Tokens, part)
+		}
+		first = false
+	}
+	return j
+}
+
+// Put adds a pass of the sealer's scope, in the place of one of the same scope.
+// Beyond the bound the oldest goes.
+func (j *Jar) Put(s *Sealer, token string) {
+	j.Remove(s)
+	j.Tokens = slices.Insert(j.Tokens, 0, token)
+	j.Tokens = j.Tokens[:min(len(j.Tokens), maxTokens)]
+}
+
+// Remove takes out the passes of the sealer's scope.
+func (j *Jar) Remove(s *Sealer) {
+	j.Tokens = slices.DeleteFunc(j.Tokens, func(t string) bool {
+		if !s.Mine(t) {
+			return false
+		}
+		_, err := s.Open(t)
+		return err == nil
+	})
+}
+
+// Find returns the pass of the sealer's scope and its token; ErrInvalid if
+// there is none.
+func (j *Jar) Find(s *Sealer) (Pass, string, error) {
+	for _, t := range j.Tokens {
+		if s.Mine(t) {
+			if p, err := s.Open(t); err == nil {
+				return p, t, nil
+			}
+		}
+	}
+	return Pass{}, "", ErrInvalid
+}
+
+// Cookie returns the jar as a cookie to set, to be kept for the given time.
+func (j *Jar) Cookie(secure bool, keep time.Duration) *http.Cookie {
+	var raw [browserSize]byte
+	copy(raw[:], j.Browser[:])
+	copy(raw[16:], j.Txn[:])
+	copy(raw[32:], j.Ask[:])
+	parts := append([]string{browserMark + base64.RawURLEncoding.EncodeToString(raw[:])}, j.Tokens...)
+	return &http.Cookie{
+		Name:     Name(secure),
+		Value:    strings.Join(parts, cookieSeparation),
+		Path:     "/",
+		MaxAge:   int(keep / time.Second),
+		Secure:   secure,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// Strip removes the pass cookie, under either name, from the request's Cookie
+// fields and leaves every other character of them as it was. It does not write
+// to a field's value list unless there is something to remove.
+func Strip(h http.Header) {
+	lines := h["Cookie"]
+	for i, line := range lines {
+		if !strings.Contains(line, CookieNamePlain) && !mentions(line) {
+			continue
+		}
+		kept, changed := stripLine(line)
+		if !changed {
+			continue
+		}
+		if kept != "" {
+			lines[i] = kept
+			continue
+		}
+		// the field is empty now: start over without it
+		rest := slices.Delete(slices.Clone(lines), i, i+1)
+		if len(rest) == 0 {
+			delete(h, "Cookie")
+			return
+		}
+		h["Cookie"] = rest
+		Strip(h)
+		return
+	}
+}
+
+// mentions is the slow, case-blind form of the first look.
+func mentions(line string) bool {
+	return strings.Contains(strings.ToLower(line), CookieNamePlain)
+}
+
+func stripLine(line string) (kept string, changed bool) {
+	var b strings.Builder
+	for part := range splitPairs(line) {
+		name, _, _ := strings.Cut(part, "=")
+		if ours(trim(name)) {
+			changed = true
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(';')
+		} else if changed {
+			part = strings.TrimLeft(part, " \t")
+		}
+		b.WriteString(part)
+	}
+	if !changed {
+		return line, false
+	}
+	return b.String(), true
+}
+
+// ours compares without regard to case: cookie names have one, but an
+// application may forget.
+func ours(name string) bool {
+	return strings.EqualFold(name, CookieNamePlain) || strings.EqualFold(name, CookieName)
+}
+
+// SetsPass tells whether a Set-Cookie field sets, or would be read as setting,
+// the pass.
+func SetsPass(setCookie string) bool {
+	pair, _, _ := strings.Cut(setCookie, ";")
+	name, value, ok := strings.Cut(pair, "=")
+	if !ok {
+		// browsers take a pair without "=" for a value without a name (RFC 6265bis,
+		// section 5.6), and send just the value
+		name, value = "", pair
+	}
+	if trim(name) == "" {
+		// nameless: what the browser sends back is the value alone, which reads as
+		// a name and a value to whoever parses it
+		name, _, _ = strings.Cut(value, "=")
+	}
+	return ours(trim(name))
+}
+
+func splitPairs(line string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for {
+			part, rest, more := strings.Cut(line, ";")
+			if !yield(part) || !more {
+				return
+			}
+			line = rest
+		}
+	}
+}
+
+func trim(s string) string { return textproto.TrimString(s) }
+
+// Tokens yields the sealed passes in a cookie's value, without allocating.
+func Tokens(value string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for n := 0; value != "" && n <= maxTokens; n++ {
+			part, rest, _ := strings.Cut(value, cookieSeparation)
+			if len(part) == TokenSize && !yield(part) {
+				return
+			}
+			value = rest
+		}
+	}
+}

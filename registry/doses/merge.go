@@ -1,0 +1,219 @@
+package doses
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/kycvs/caddy-kycvs/registry"
+)
+
+// Merge makes records, one a person, of all rows of one mobile number, the same
+// ones in whatever order the rows come.
+//
+// Rows are one person's if they have the same id. A row without an id belongs to
+// the person of its name (exact, as registry.NameMatch has it) and birth year; if
+// one of the two years is not known, only where there is no other person it could
+// be. Rows with different ids are never one person's.
+//
+// Where rows of one person disagree about name or year of birth, the one with the
+// latest dose is believed.
+//
+// A row entered-in-error takes back every dose of its vaccine that has its number
+// and its date, as far as both state them. If the dose taken back was the first
+// and is nowhere entered anew, what was called the second was the first: the
+// numbers within the course move up, because a number vouches for those before it
+// (registry.Schedule.StatusOf).
+func Merge(rows []Row, s registry.Schedule) []registry.Record {
+	if len(rows) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(rows)
+	slices.SortFunc(sorted, compareRows)
+	var people []*person
+	for _, known := range []func(Row) bool{
+		func(r Row) bool { return r.ID != "" },
+		func(r Row) bool { return r.ID == "" && r.BirthYear != 0 },
+		func(r Row) bool { return r.ID == "" && r.BirthYear == 0 },
+	} {
+		people = join(people, sorted, known)
+	}
+	records := make([]registry.Record, 0, len(people))
+	for _, p := range people {
+		records = append(records, p.record(s))
+	}
+	slices.SortFunc(records, func(a, b registry.Record) int {
+		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Name, b.Name), cmp.Compare(a.BirthYear, b.BirthYear))
+	})
+	return records
+}
+
+// compareRows puts the rows to be believed first: the latest dose, and what is
+// stated before what is not.
+func compareRows(a, b Row) int {
+	var x, y registry.Dose
+	if a.Dose != nil {
+		x = *a.Dose
+	}
+	if b.Dose != nil {
+		y = *b.Dose
+	}
+	return cmp.Or(
+		y.Date.Compare(x.Date),
+		cmp.Compare(b.BirthYear, a.BirthYear),
+		strings.Compare(a.ID, b.ID),
+		strings.Compare(a.Name, b.Name),
+		strings.Compare(x.Vaccine, y.Vaccine),
+		cmp.Compare(x.Number, y.Number),
+		cmp.Compare(x.Total, y.Total),
+		cmp.Compare(a.Status, b.Status),
+	)
+}
+
+// person is the rows of one person, the one to be believed first.
+type person struct {
+	rows []Row
+}
+
+func (p *person) id() string { return p.rows[0].ID }
+
+// named reports whether a row of p has this name.
+func (p *person) named(key string) bool {
+	return slices.ContainsFunc(p.rows, func(r Row) bool { return r.Folded.Key() == key })
+}
+
+func (p *person) birthYear() int {
+	for _, r := range p.rows {
+		if r.BirthYear != 0 {
+			return r.BirthYear
+		}
+	}
+	return 0
+}
+
+// join adds the rows of one kind to people. Whether a row without an id could
+// be several people's is asked of those there were before this kind, and of the
+// other years that rows of its own kind have, so that order does not matter.
+func join(people []*person, rows []Row, kind func(Row) bool) []*person {
+	before := len(people)
+	type who struct {
+		id, key string
+		year    int
+	}
+	groups := make(map[who]*person)
+	var order []who
+	for _, r := range rows {
+		if !kind(r) {
+			continue
+		}
+		w := who{id: r.ID}
+		if r.ID == "" {
+			w.key, w.year = r.Folded.Key(), r.BirthYear
+		}
+		if groups[w] == nil {
+			groups[w] = &person{}
+			order = append(order, w)
+		}
+		groups[w].rows = append(groups[w].rows, r)
+	}
+
+	for _, w := range order {
+		p := groups[w]
+		if w.id != "" {
+			people = append(people, p)
+			continue
+		}
+		var same, unknown, others []*person // of that name: year equal, year not known, any
+		for _, q := range people[:before] {
+			if !q.named(w.key) {
+				continue
+			}
+			others = append(others, q)
+			switch q.birthYear() {
+			case w.year:
+				same = append(same, q)
+			case 0:
+				unknown = append(unknown, q)
+			}
+		}
+		years := 0 // how many years rows of this kind and name have
+		for _, o := range order {
+			if o.id == "" && o.key == w.key {
+				years++
+			}
+		}
+		var home *person
+		switch {
+		case w.year != 0 && len(same) == 1:
+			home = same[0]
+		case w.year != 0 && len(others) == 1 && len(unknown) == 1 && years == 1:
+			home = unknown[0]
+		case w.year == 0 && len(others) == 1:
+			home = others[0]
+		}
+		if home == nil {
+			people = append(people, p)
+			continue
+		}
+		home.rows = append(home.rows, p.rows...)
+		slices.SortStableFunc(home.rows, func(a, b Row) int { return compareRows(a, b) })
+	}
+	return people
+}
+
+func (p *person) record(s registry.Schedule) registry.Record {
+	rec := registry.Record{Mobile: p.rows[0].Mobile, Name: p.rows[0].Name, BirthYear: p.birthYear()}
+	var back []registry.Dose // taken back
+	for _, r := range p.rows {
+		rec.ID = cmp.Or(rec.ID, r.ID)
+		switch {
+		case r.Dose == nil:
+		case r.Status == Completed:
+			rec.Doses = append(rec.Doses, *r.Dose)
+		case r.Status == EnteredInError:
+			back = append(back, *r.Dose)
+		}
+	}
+	slices.SortFunc(rec.Doses, compareDoses)
+	rec.Doses = slices.Compact(rec.Doses)
+	rec.Doses = takeBack(rec.Doses, back, s)
+	return rec
+}
+
+func compareDoses(a, b registry.Dose) int {
+	return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(a.Number, b.Number), strings.Compare(a.Vaccine, b.Vaccine), cmp.Compare(a.Total, b.Total))
+}
+
+// takeBack removes from doses those that were entered in error.
+func takeBack(doses, back []registry.Dose, s registry.Schedule) []registry.Dose {
+	if len(back) == 0 {
+		return doses
+	}
+	gone := make(map[int]bool) // the numbers of doses taken back
+	for _, b := range back {
+		gone[b.Number] = true
+		doses = slices.DeleteFunc(doses, func(d registry.Dose) bool {
+			same := d.Vaccine == b.Vaccine &&
+				(d.Number == b.Number || d.Number == 0 || b.Number == 0) &&
+				(d.Date.Equal(b.Date) || b.Date.IsZero())
+			if same {
+				gone[d.Number] = true
+			}
+			return same
+		})
+	}
+	for number := maxDose; number >= 1; number-- {
+		if !gone[number] || slices.ContainsFunc(doses, func(d registry.Dose) bool { return d.Number == number }) {
+			continue
+		}
+		for i := range doses {
+			if d := &doses[i]; d.Number > number && d.Number <= s.CourseOf(d.Vaccine) {
+				d.Number--
+			}
+		}
+	}
+	if len(doses) == 0 {
+		return nil
+	}
+	return doses
+}

@@ -1,0 +1,205 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// Mobile is a mobile number in the one form that is kept and compared: E.164,
+// e.g. "+919876543210". Make one with ParseMobile.
+type Mobile string
+
+// What ParseMobile refuses. Neither error ever holds the number.
+var (
+	// ErrMobileInvalid says that the text is no mobile number.
+	ErrMobileInvalid = errors.New("not a mobile number: write its digits, with the country code if it is not a local one, e.g. +91 98765 43210")
+	// ErrCountryNotAllowed says that it is a number of a country that is not
+	// allowed here. It is also an ErrMobileInvalid.
+	ErrCountryNotAllowed = fmt.Errorf("%w (this country's numbers are not accepted here)", ErrMobileInvalid)
+)
+
+const (
+	// maxMobileBytes bounds what ParseMobile looks at. The longest number of E.164
+	// has 15 digits, of 4 bytes each in some scripts.
+	maxMobileBytes = 96
+	india          = 91
+)
+
+// ParseMobile reads a mobile number however it was typed, in the digits of any
+// script, with or without country code, trunk zero, spaces and punctuation:
+// `9876543210`, `+91 98765-43210`, `09876543210`, `00919876543210` and
+// `९८७६५४३२१०` are one number.
+//
+// countries are the country calling codes that are allowed; a number without a
+// country code is one of the first. With none, every number is refused.
+//
+// For India (91) every ten digits that start with 6 to 9 are a mobile number,
+// the plan of the Department of Telecommunications; elsewhere libphonenumber's
+// metadata decide, where they can tell mobile numbers from others.
+func ParseMobile(s string, countries []int) (Mobile, error) {
+	if len(countries) == 0 {
+		return "", ErrCountryNotAllowed
+	}
+	if len(s) > maxMobileBytes {
+		return "", ErrMobileInvalid
+	}
+	var room [maxMobileBytes]byte
+	digits, international, ok := cleanDigits(room[:0], s)
+	if !ok {
+		return "", ErrMobileInvalid
+	}
+	if rest, found := strings.CutPrefix(string(digits), "00"); found && !international {
+		digits, international = []byte(rest), true
+	}
+	if len(digits) == 0 || len(digits) > 20 {
+		return "", ErrMobileInvalid
+	}
+
+	// Nearly every number is one of these two, and they need no metadata.
+	if d := string(digits); countries[0] == india && !international && indianMobile(d) {
+		return Mobile("+91" + d), nil
+	} else if international && strings.HasPrefix(d, "91") && indianMobile(d[2:]) && slices.Contains(countries, india) {
+		return Mobile("+" + d), nil
+	}
+
+	text, region := string(digits), phonenumbers.GetRegionCodeForCountryCode(countries[0])
+	if international {
+		text, region = "+"+text, phonenumbers.UNKNOWN_REGION
+	}
+	n, err := phonenumbers.Parse(text, region)
+	if err != nil || n.GetExtension() != "" {
+		return "", ErrMobileInvalid
+	}
+	m := Mobile(phonenumbers.Format(n, phonenumbers.E164))
+	if !wellFormed(string(m)) {
+		return "", ErrMobileInvalid
+	}
+	if !slices.Contains(countries, int(n.GetCountryCode())) {
+		return "", ErrCountryNotAllowed
+	}
+	if n.GetCountryCode() == india {
+		if !indianMobile(phonenumbers.GetNationalSignificantNumber(n)) {
+			return "", ErrMobileInvalid
+		}
+		return m, nil
+	}
+	if !phonenumbers.IsValidNumber(n) {
+		return "", ErrMobileInvalid
+	}
+	switch phonenumbers.GetNumberType(n) {
+	case phonenumbers.MOBILE, phonenumbers.FIXED_LINE_OR_MOBILE, phonenumbers.UNKNOWN:
+		return m, nil
+	}
+	return "", ErrMobileInvalid
+}
+
+// Masked is the number as it may be shown to the person who typed it: the
+// country code and at most the last four digits, e.g. "+91 ••••••3210".
+func (m Mobile) Masked() string {
+	if !wellFormed(string(m)) {
+		return "••••"
+	}
+	d := string(m[1:])
+	code := 1
+	for codes := phonenumbers.GetSupportedCallingCodes(); code < 3; code++ {
+		if codes[atoi(d[:code])] {
+			break
+		}
+	}
+	national := d[code:]
+	shown := min(4, len(national)/2)
+	return "+" + d[:code] + " " + strings.Repeat("•", len(national)-shown) + national[len(national)-shown:]
+}
+
+// LogValue masks a number that ends up in a log record after all.
+func (m Mobile) LogValue() slog.Value { return slog.StringValue(m.Masked()) }
+
+// cleanDigits appends the digits of s to b, as ASCII, and says whether a plus
+// stood before them. It is not ok if s holds anything but digits, one plus and
+// what people put between digits.
+func cleanDigits(b []byte, s string) (digits []byte, plus, ok bool) {
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n == 1 {
+			return nil, false, false
+		}
+		i += n
+		switch {
+		case r >= '0' && r <= '9':
+			b = append(b, byte(r))
+		case r == '+' || r == '＋' || r == '﹢':
+			if plus || len(b) > 0 {
+				return nil, false, false
+			}
+			plus = true
+		case separatesDigits(r):
+		default:
+			v, isDigit := digitValue(r)
+			if !isDigit {
+				return nil, false, false
+			}
+			b = append(b, '0'+v)
+		}
+	}
+	return b, plus, true
+}
+
+// separatesDigits reports whether people, or the programs they copy from, put r
+// between the digits of a number: spaces, dashes, dots, brackets, and the
+// characters that cannot be seen (zero-width, direction marks).
+func separatesDigits(r rune) bool {
+	switch r {
+	case ' ', '-', '.', '(', ')', '\t', '\r', '\n', '/', '（', '）', '．', '·', '−':
+		return true
+	}
+	return r >= utf8.RuneSelf && (unicode.IsSpace(r) || unicode.In(r, unicode.Zs, unicode.Pd, unicode.Cf))
+}
+
+// digitValue returns the value of a decimal digit of any script. Unicode keeps
+// the ten of a script together and in order, so that within a range of the
+// table of decimal digits every tenth is a zero.
+func digitValue(r rune) (byte, bool) {
+	for _, t := range unicode.Nd.R16 {
+		if r >= rune(t.Lo) && r <= rune(t.Hi) {
+			return byte((r - rune(t.Lo)) % 10), true
+		}
+	}
+	for _, t := range unicode.Nd.R32 {
+		if r >= rune(t.Lo) && r <= rune(t.Hi) {
+			return byte((r - rune(t.Lo)) % 10), true
+		}
+	}
+	return 0, false
+}
+
+func indianMobile(d string) bool {
+	return len(d) == 10 && d[0] >= '6' && allDigits(d)
+}
+
+// wellFormed reports whether s is a plus and 7 to 15 digits, the first not 0.
+func wellFormed(s string) bool {
+	return len(s) >= 8 && len(s) <= 16 && s[0] == '+' && s[1] != '0' && allDigits(s[1:])
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func atoi(digits string) (n int) {
+	for i := range len(digits) {
+		n = n*10 + int(digits[i]-'0')
+	}
+	return n
+}

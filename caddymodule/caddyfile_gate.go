@@ -43,6 +43,9 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if app == nil {
 		return nil, at(tok, errNoApp)
 	}
+	if standsInBlockOfNamedRoute(h) {
+		return nil, at(tok, errors.New("a gate in a block of a named route can get lost when the Caddyfile is adapted: write it directly in the named route, before the block, or in the site"))
+	}
 	site, err := siteOf(h)
 	if err != nil {
 		return nil, at(tok, err)
@@ -65,6 +68,11 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		if err := declaredIn(h).declare(p, fmt.Sprintf("%s:%d", tok.File, tok.Line)); err != nil {
 			return nil, at(tok, err)
 		}
+	}
+	if h.IsNamedRoute() {
+		// With a matcher, even one that matches everything, the gate gets a route of its
+		// own; see standsInBlockOfNamedRoute.
+		return h.NewRoute(caddy.ModuleMap{}, gate), nil
 	}
 	return h.NewRoute(nil, gate), nil
 }
@@ -107,8 +115,8 @@ func (g *Gate) readCaddyfile(d *caddyfile.Dispenser) error {
 		duration("max_age", "max_age 15m", "max_age", maxAgeBounds, &g.MaxAge),
 		duration("session", "session 12h", "session", sessionBounds, &g.Session),
 		duration("assertion_ttl", "assertion_ttl 60s", "assertion_ttl", assertionTTLBounds, &g.AssertionTTL),
-		flag("plain_status", &g.PlainStatus),
-		flag("lenient_paths", &g.LenientPaths),
+		toggle("plain_status", &g.PlainStatus),
+		toggle("lenient_paths", &g.LenientPaths),
 	})
 	return err
 }

@@ -145,8 +145,8 @@ func checkUnlessPlaceholder(value string, check func(string) error) error {
 	return check(value)
 }
 
-// flag is an option without a value.
-func flag(name string, into *bool) option {
+// toggle is an option without a value.
+func toggle(name string, into *bool) option {
 	return option{name: name, example: name, args: noArg, read: func(*caddyfile.Dispenser, []string) error {
 		*into = true
 		return nil

@@ -73,6 +73,8 @@ type Gate struct {
 	site site
 	// partners are those the gate may answer for: one, or one for each host of the site.
 	partners []Partner
+	matchers caddyhttp.MatcherSets
+	paths    [][]string // of the matcher sets
 
 	run gateRun
 }

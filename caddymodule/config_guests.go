@@ -87,7 +87,7 @@ func (k guestKind) check(name string) error {
 	if slices.Contains(have, name) {
 		return nil
 	}
-	return fmt.Errorf("unknown %s %q; this build has: %s", k.option, name, strings.Join(have, ", "))
+	return fmt.Errorf("unknown %s %q; this build has: %s; write one that it has", k.option, name, strings.Join(have, ", "))
 }
 
 // checkRaw is check for a guest in JSON form.

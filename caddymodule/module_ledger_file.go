@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/ledger/file"
 )
 
 func init() {
@@ -16,8 +17,10 @@ func init() {
 // FileLedger is a ledger on this machine's disk: each entry is durable before
 // what rests on it goes out.
 type FileLedger struct {
-	// Path is where the ledger is, from the directory that Caddy is started in unless
-	// it is absolute. The default is `kycvs/ledger` in Caddy's data directory.
+	// Path is the ledger's file, from the directory that Caddy is started in unless it
+	// is absolute. It is made when the configuration starts, readable for nobody but
+	// the user that Caddy runs as. The default is `kycvs/ledger.jsonl` in Caddy's data
+	// directory.
 	Path string `json:"path,omitempty"`
 
 	path string // absolute, placeholders resolved
@@ -32,7 +35,7 @@ func (*FileLedger) CaddyModule() caddy.ModuleInfo {
 //
 //	ledger file [PATH]
 func (l *FileLedger) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return readGuestLine(d, "ledger file", "ledger file /var/lib/kycvs/ledger", argCount{0, 1}, func(args []string) {
+	return readGuestLine(d, "ledger file", "ledger file /var/lib/kycvs/ledger.jsonl", argCount{0, 1}, func(args []string) {
 		if len(args) == 1 {
 			l.Path = args[0]
 		}
@@ -42,7 +45,7 @@ func (l *FileLedger) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Provision settles where the ledger is. It creates nothing.
 func (l *FileLedger) Provision(caddy.Context) (err error) {
 	if l.Path == "" {
-		l.path = filepath.Join(caddy.AppDataDir(), "kycvs", "ledger")
+		l.path = filepath.Join(caddy.AppDataDir(), "kycvs", "ledger.jsonl")
 		return nil
 	}
 	l.path, err = absolute("path", l.Path)
@@ -54,7 +57,11 @@ func (l *FileLedger) PoolKey() string { return l.path }
 
 // Open implements LedgerModule.
 func (l *FileLedger) Open(o OpenOptions) (ledger.Ledger, error) {
-	return openFileLedger(l.path, o)
+	opened, err := file.Open(file.Config{Path: l.path, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	return opened, nil
 }
 
 // Interface guards.

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/kycvs/caddy-kycvs/registry"
+	"github.com/kycvs/caddy-kycvs/registry/csvfile"
 )
 
 func init() {
@@ -66,7 +67,11 @@ func (c *CSVRegistry) PoolKey() string { return c.path }
 
 // Open implements RegistryModule.
 func (c *CSVRegistry) Open(o OpenOptions) (registry.Registry, error) {
-	return openCSVRegistry(c.path, o)
+	r, err := csvfile.Open(csvfile.Config{Path: c.path, Countries: o.Countries, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Interface guards.

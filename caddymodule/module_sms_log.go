@@ -5,6 +5,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
+	"github.com/kycvs/caddy-kycvs/authflow/sms/logsender"
 )
 
 func init() {
@@ -28,7 +29,7 @@ func (*LogSender) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // Sender implements SenderModule.
-func (*LogSender) Sender(o OpenOptions) (sms.Sender, error) { return newLogSender(o) }
+func (*LogSender) Sender(o OpenOptions) (sms.Sender, error) { return logsender.New(o.Logger), nil }
 
 // Trial implements SenderModule: no phone gets the code.
 func (*LogSender) Trial() bool { return true }

@@ -5,6 +5,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/authflow/state/memory"
 )
 
 func init() {
@@ -32,8 +33,8 @@ func (*MemoryState) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (*MemoryState) PoolKey() string { return "" }
 
 // Open implements StateModule.
-func (*MemoryState) Open(o OpenOptions) (state.Store, error) {
-	return openMemoryState(o)
+func (*MemoryState) Open(OpenOptions) (state.Store, error) {
+	return memory.Open(memory.Config{}), nil
 }
 
 // Interface guards.

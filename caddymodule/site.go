@@ -84,6 +84,44 @@ func standsAtTop(h httpcaddyfile.Helper) bool {
 	return !h.IsNamedRoute() && reflect.ValueOf(h.State).Pointer() == reflect.ValueOf(h.BlockState).Pointer()
 }
 
+// standsInBlockOfNamedRoute says whether a directive stands in a block within a
+// named route, such as handle, or may do so for all that can be read.
+//
+// Of a named route whose handlers have no matchers between them, Caddy v2.11.9
+// adapts the first handler alone and loses the others. parseGate keeps a gate
+// from being lost where it makes the route, which it does not for a block.
+func standsInBlockOfNamedRoute(h httpcaddyfile.Helper) bool {
+	if !h.IsNamedRoute() {
+		return false
+	}
+	segments := member(member(reflect.ValueOf(h), "parentBlock"), "Segments")
+	if !segments.IsValid() || segments.Kind() != reflect.Slice {
+		return true
+	}
+	here, found, depth := h.Token(), false, 0
+	for i := range segments.Len() {
+		for j := range segments.Index(i).Len() {
+			tok := segments.Index(i).Index(j)
+			text, line, file, quoted := member(tok, "Text"), member(tok, "Line"), member(tok, "File"), member(tok, "wasQuoted")
+			if !text.IsValid() || !line.IsValid() || !file.IsValid() || !quoted.IsValid() {
+				return true
+			}
+			switch {
+			case text.String() == "{" && quoted.Int() == 0:
+				depth++
+			case text.String() == "}" && quoted.Int() == 0:
+				depth--
+			case text.String() == here.Text && int(line.Int()) == here.Line && file.String() == here.File:
+				found = true
+				if depth > 1 {
+					return true
+				}
+			}
+		}
+	}
+	return !found
+}
+
 // parseSite reads the addresses of a site. An address with a path is an error:
 // the pages under /.kycvs/ would be out of reach.
 func parseSite(addresses []string) (site, error) {

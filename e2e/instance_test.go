@@ -59,18 +59,18 @@ func newHome(t testing.TB) *home {
 
 // instance is a running caddy.
 type instance struct {
-	t                  testing.TB
-	setup              setup
-	home               *home
-	admin              string // host:port
-	httpPort, tlsPort  int
-	up                 *upstream
-	sms                *phones
-	caddyfile          string // its path
-	cmd                *exec.Cmd
-	exited             chan struct{}
-	log                *logged
-	adminClient        *http.Client
+	t                 testing.TB
+	setup             setup
+	home              *home
+	admin             string // host:port
+	httpPort, tlsPort int
+	up                *upstream
+	sms               *phones
+	caddyfile         string // its path
+	cmd               *exec.Cmd
+	exited            chan struct{}
+	log               *logged
+	adminClient       *http.Client
 }
 
 // slots bounds how many instances run at once, so that a machine with two

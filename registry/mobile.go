@@ -19,7 +19,7 @@ type Mobile string
 // What ParseMobile refuses. Neither error ever holds the number.
 var (
 	// ErrMobileInvalid says that the text is no mobile number.
-	ErrMobileInvalid = errors.New("not a mobile number: write its digits, with the country code if it is not a local one, e.g. +91 98765 43210")
+	ErrMobileInvalid = errors.New("not a mobile number: write its digits, after + and the country code if it is not a local one")
 	// ErrCountryNotAllowed says that it is a number of a country that is not
 	// allowed here. It is also an ErrMobileInvalid.
 	ErrCountryNotAllowed = fmt.Errorf("%w (this country's numbers are not accepted here)", ErrMobileInvalid)
@@ -62,14 +62,16 @@ func ParseMobile(s string, countries []int) (Mobile, error) {
 		return "", ErrMobileInvalid
 	}
 
-	// Nearly every number is one of these two, and they need no metadata.
-	if d := string(digits); countries[0] == india && !international && indianMobile(d) {
-		return Mobile("+91" + d), nil
-	} else if international && strings.HasPrefix(d, "91") && indianMobile(d[2:]) && slices.Contains(countries, india) {
+	// Nearly every number is one of these, and they need no metadata.
+	d := string(digits)
+	if local := strings.TrimPrefix(d, "0"); countries[0] == india && !international && indianMobile(local) {
+		return Mobile("+91" + local), nil
+	}
+	if international && strings.HasPrefix(d, "91") && indianMobile(d[2:]) && slices.Contains(countries, india) {
 		return Mobile("+" + d), nil
 	}
 
-	text, region := string(digits), phonenumbers.GetRegionCodeForCountryCode(countries[0])
+	text, region := d, phonenumbers.GetRegionCodeForCountryCode(countries[0])
 	if international {
 		text, region = "+"+text, phonenumbers.UNKNOWN_REGION
 	}

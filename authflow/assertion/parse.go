@@ -28,25 +28,18 @@ func decodeSegment(s string) ([]byte, bool) {
 // members are those of a JSON object, undecoded.
 type members map[string]json.RawMessage
 
-// parseObject reads one JSON object. go-jose's decoder is encoding/json made
-// strict: names are compared as they are, and one that stands twice is an
-// error; the latter is checked in nested objects by doubled.
+// parseObject reads one JSON object, false if it is none or a member stands
+// twice. go-jose's decoder is encoding/json made strict: it compares names as
+// they are and refuses a second one. Into a map of raw members it looks only at
+// the outermost object, so that it reads once more, all the way down.
 func parseObject(b []byte) (members, bool) {
-	if !utf8.Valid(b) || doubled(b) {
+	var all any
+	if !utf8.Valid(b) || josejson.Unmarshal(b, &all) != nil {
 		return nil, false
 	}
 	var m members
-	if err := josejson.Unmarshal(b, &m); err != nil || m == nil {
-		return nil, false
-	}
-	return m, true
-}
-
-// doubled reports whether a member stands twice in any object within b. What is
-// not JSON is left to the caller's decoder.
-func doubled(b []byte) bool {
-	var v any
-	return josejson.Unmarshal(b, &v) != nil
+	err := josejson.Unmarshal(b, &m)
+	return m, err == nil && m != nil
 }
 
 // header is the protected header of an assertion.

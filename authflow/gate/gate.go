@@ -80,6 +80,7 @@ type Visit struct {
 	audiences []*authflow.Audience
 	cookie    string
 	entered   bool
+	handedOn  bool
 	writer    writer
 	rank      int
 }
@@ -122,10 +123,19 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, v *Visit) (next htt
 		g.refuse(w, r, v, d)
 		return w, false
 	}
-	if w == v.writer.ResponseWriter {
+	if !v.handedOn {
+		v.handedOn = true
 		return &v.writer, true
 	}
 	return w, true // a gate before this one has wrapped it
+}
+
+// Clean cleans a request that reaches an application on another way than
+// through a gate, and its answer. Call finish when it has been handled.
+func Clean(w http.ResponseWriter, r *http.Request) (out http.ResponseWriter, finish func()) {
+	cleanRequest(r)
+	cw := &writer{ResponseWriter: w}
+	return cw, cw.finish
 }
 
 // Finish counts the request and cleans what an upstream put behind its answer.
@@ -134,7 +144,9 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, v *Visit) (next htt
 func (g *Gate) Finish(v *Visit) {
 	if v.entered {
 		g.Site.Services.Observer.Gate(v.Decision)
-		v.writer.finish()
+		if v.handedOn {
+			v.writer.finish()
+		}
 	}
 }
 

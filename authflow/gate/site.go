@@ -151,6 +151,13 @@ func (o origin) String() string {
 	return scheme + "://" + host + ":" + strconv.Itoa(o.port)
 }
 
+// HostOf is the request's host without its port, in lower case, as host matchers
+// compare it. The client chose it.
+func HostOf(r *http.Request) string { return hostOf(r.Host) }
+
+// PortOf is the port the request came in at; 0 where it is not known.
+func PortOf(r *http.Request) int { return localPort(r) }
+
 // hostOf is a Host field without its port, in lower case, as host matchers
 // compare it.
 func hostOf(hostport string) string {

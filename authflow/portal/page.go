@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 //go:embed templates/*.html templates/page.css
@@ -110,10 +111,15 @@ func (p *Pages) Write(w http.ResponseWriter, status int, lang string, v View) er
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", lang)
-	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	// What a person typed may be no UTF-8; the page is.
+	page := buf.Bytes()
+	if !utf8.Valid(page) {
+		page = bytes.ToValidUTF8(page, []byte("\ufffd"))
+	}
+	h.Set("Content-Length", strconv.Itoa(len(page)))
 	w.WriteHeader(status)
 	// Whoever hung up meanwhile is no error of ours.
-	_, _ = w.Write(buf.Bytes())
+	_, _ = w.Write(page)
 	return nil
 }
 

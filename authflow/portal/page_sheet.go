@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -33,13 +34,23 @@ func newSheet(all *catalogue, words *language, v View) *sheet {
 		Name: f.name, Site: f.site, Return: f.ret, For: f.partFor, InForm: f.inForm,
 		HasProblem: f.problem, LanguagePage: f.languagePage,
 	}
-	s.NoticeLink = s.link("/.kycvs/notice", "", f.partFor)
-	if c, ok := v.(ConsentView); ok && c.NoticeURL != "" && c.NoticeURL != "/.kycvs/notice" {
-		s.NoticeLink = c.NoticeURL
+	s.NoticeLink = f.noticeURL
+	if !isElsewhere(f.noticeURL) {
+		s.NoticeLink = s.link("/.kycvs/notice", "", f.partFor)
 	}
 	s.PassLink = s.link("/.kycvs/pass", "", f.partFor)
 	s.StartLink = s.link("/.kycvs/", f.ret, f.partFor)
 	return s
+}
+
+// isElsewhere says whether address is a notice that the operator keeps: a path
+// on this site or an address in the web, and not our own page.
+func isElsewhere(address string) bool {
+	if address == "/.kycvs/notice" {
+		return false
+	}
+	u, err := url.Parse(address)
+	return err == nil && (localPath(address) != "" || (u.Scheme == "https" || u.Scheme == "http") && u.Host != "")
 }
 
 // link is the address of one of our pages. It carries the language, so that
@@ -54,6 +65,10 @@ func (s *sheet) link(page, ret, partner string) string {
 	}
 	return page + "?" + q.Encode()
 }
+
+// ShowNotice says whether the bottom of the page leads to the notice: not on
+// the notice, and not on the consent page, where the text does.
+func (s *sheet) ShowNotice() bool { return s.Name != "notice" && s.Name != "consent" }
 
 // PassLinkFor is the address of the pass for another partner of this site.
 func (s *sheet) PassLinkFor(partner string) string { return s.link("/.kycvs/pass", "", partner) }
@@ -120,12 +135,7 @@ func (s *sheet) FieldProblem(field string) string {
 }
 
 // Country is the code of the country that a number without one is taken for.
-func (s *sheet) Country() string {
-	if v, ok := s.V.(ConsentView); ok && v.DefaultCountry != "" {
-		return v.DefaultCountry
-	}
-	return "+91"
-}
+func (s *sheet) Country() string { return s.frame.country }
 
 // known returns code, or "internal" where there is no text for it.
 func (l *language) known(code string) string {
@@ -158,21 +168,16 @@ func (s *sheet) Help(code string) ([]string, error) {
 
 // CodeTitle is the heading of the page that asks for the code.
 func (s *sheet) CodeTitle() (string, error) {
-	v, _ := s.V.(CodeView)
-	switch {
-	case v.Dead:
-		return s.ErrorTitle()
-	case v.NeedBirthYear:
-		return s.T("birth.title")
+	if s.frame.inForm {
+		return s.T(s.frame.titleKey)
 	}
-	return s.T("code.title")
+	return s.ErrorTitle()
 }
 
 // LooseLength is the longest code that can be typed or pasted: one with
 // spaces or hyphens between its digits, and some of either around it.
 func (s *sheet) LooseLength() int {
-	v, _ := s.V.(CodeView)
-	return max(16, 4*v.CodeLength)
+	return max(16, 4*s.frame.codeLength)
 }
 
 // Wait asks for patience, where trying again at once is of no use.
@@ -228,13 +233,7 @@ func (s *sheet) Onward() (*target, error) {
 }
 
 // Controller is who answers for the data.
-func (s *sheet) Controller() string {
-	v, _ := s.V.(NoticeView)
-	if v.Controller != "" {
-		return v.Controller
-	}
-	return v.Partner
-}
+func (s *sheet) Controller() string { return s.frame.controller }
 
 // Reach makes a link of an email or web address, and leaves anything else as
 // it is.
@@ -253,10 +252,7 @@ func (s *sheet) Reach(address string) target {
 
 // NoticeVersion is what the notice says of itself.
 func (s *sheet) NoticeVersion() string {
-	if v, _ := s.V.(NoticeView); v.Version != "" {
-		return v.Version
-	}
-	return NoticeVersion(s.Lang)
+	return cmp.Or(s.frame.version, NoticeVersion(s.Lang))
 }
 
 // Lasts says how long something lasts, rounded down: it must not promise more

@@ -1,6 +1,9 @@
 package portal
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // View is what a page shows: one of the structs of this file. Everything in it
 // may come from outside and is escaped for the place where it stands.
@@ -23,6 +26,12 @@ type frame struct {
 	levels       []level
 	onward       string // where the button leads; may be empty
 	onwardKey    string // the button's text
+	titleKey     string // the heading, where there is a choice
+	noticeURL    string // the full notice; empty for our own
+	country      string // see ConsentView.DefaultCountry
+	codeLength   int
+	controller   string
+	version      string // of the notice; empty for NoticeVersion
 }
 
 // level is a line that names a status in words.
@@ -71,6 +80,7 @@ func (v ConsentView) frame() frame {
 	return frame{
 		name: "consent", site: v.Site, partner: v.Partner, ret: v.Return, partFor: v.For,
 		inForm: true, languagePage: "/.kycvs/", problem: len(v.Problems) > 0, fields: v.Problems,
+		noticeURL: v.NoticeURL, country: cmp.Or(v.DefaultCountry, "+91"),
 	}
 }
 
@@ -98,6 +108,10 @@ func (v CodeView) frame() frame {
 	f := frame{
 		name: "code", partner: v.Partner, ret: v.Return, partFor: v.For,
 		inForm: !v.Dead, problem: v.Problem != nil,
+		titleKey: "code.title", codeLength: v.CodeLength,
+	}
+	if v.NeedBirthYear {
+		f.titleKey = "birth.title"
 	}
 	if v.Problem != nil {
 		f.code, f.wait = v.Problem.Code, v.Problem.RetryAfter
@@ -169,7 +183,8 @@ type NoticeView struct {
 }
 
 func (v NoticeView) frame() frame {
-	return frame{name: "notice", partner: v.Partner, partFor: v.For, languagePage: "/.kycvs/notice"}
+	return frame{name: "notice", partner: v.Partner, partFor: v.For, languagePage: "/.kycvs/notice",
+		controller: cmp.Or(v.Controller, v.Partner), version: v.Version}
 }
 
 // RefusalKind says why the gate does not let a request through.
@@ -214,7 +229,7 @@ func (v RefusalView) frame() frame {
 	case RefusalSignIn:
 		f.onwardKey = "common.start"
 	case RefusalTooLow:
-		f.onwardKey = "common.start"
+		f.onwardKey = "common.check_again"
 		f.levels = []level{
 			{"error.status_too_low.needed", "need.", v.Required},
 			{"error.status_too_low.have", "status.", v.Status},

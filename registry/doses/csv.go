@@ -169,7 +169,7 @@ func (t *table) quoted(w []byte, first int) error {
 			i++
 			continue
 		}
-		if i+1 < limit && w[i] == '\r' && w[i+1] == '\n' {
+		if i < limit && w[i] == '\r' && (i+1 == len(w) || w[i+1] == '\n') {
 			i++
 		}
 		if i < limit && w[i] != '\n' || i == limit && limit < len(w) && w[i] != '\n' {

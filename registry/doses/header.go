@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -63,7 +64,7 @@ func readHeader(t *table) (header, error) {
 	switch err := t.next(); {
 	case errors.Is(err, errTooLong), errors.Is(err, errQuotes):
 		return h, fmt.Errorf("line %d: the header: %w", t.start, err)
-	case err != nil && t.start == t.line:
+	case err == io.EOF:
 		return h, errors.New("the file is empty: its first line must name the columns: " + strings.Join(required(), ", "))
 	case err != nil:
 		return h, err

@@ -75,13 +75,6 @@ type person struct {
 	rows []Row
 }
 
-func (p *person) id() string { return p.rows[0].ID }
-
-// named reports whether a row of p has this name.
-func (p *person) named(key string) bool {
-	return slices.ContainsFunc(p.rows, func(r Row) bool { return r.Folded.Key() == key })
-}
-
 func (p *person) birthYear() int {
 	for _, r := range p.rows {
 		if r.BirthYear != 0 {
@@ -91,17 +84,28 @@ func (p *person) birthYear() int {
 	return 0
 }
 
-// join adds the rows of one kind to people. Whether a row without an id could
-// be several people's is asked of those there were before this kind, and of the
-// other years that rows of its own kind have, so that order does not matter.
+// join adds the rows of one kind to people. Whose a row without an id could be is
+// asked of those there were before this kind, and of the other years that rows of
+// its own kind have, so that order does not matter.
 func join(people []*person, rows []Row, kind func(Row) bool) []*person {
-	before := len(people)
-	type who struct {
+	named := make(map[string][]*person)
+	for _, p := range people {
+		seen := make(map[string]bool)
+		for _, r := range p.rows {
+			if key := r.Folded.Key(); !seen[key] {
+				seen[key] = true
+				named[key] = append(named[key], p)
+			}
+		}
+	}
+
+	type who struct { // what rows of one person have in common
 		id, key string
 		year    int
 	}
 	groups := make(map[who]*person)
 	var order []who
+	years := make(map[string]int) // how many years the rows of a name have
 	for _, r := range rows {
 		if !kind(r) {
 			continue
@@ -113,52 +117,43 @@ func join(people []*person, rows []Row, kind func(Row) bool) []*person {
 		if groups[w] == nil {
 			groups[w] = &person{}
 			order = append(order, w)
+			years[w.key]++
 		}
 		groups[w].rows = append(groups[w].rows, r)
 	}
 
 	for _, w := range order {
-		p := groups[w]
-		if w.id != "" {
-			people = append(people, p)
-			continue
-		}
-		var same, unknown, others []*person // of that name: year equal, year not known, any
-		for _, q := range people[:before] {
-			if !q.named(w.key) {
-				continue
-			}
-			others = append(others, q)
-			switch q.birthYear() {
-			case w.year:
-				same = append(same, q)
-			case 0:
-				unknown = append(unknown, q)
-			}
-		}
-		years := 0 // how many years rows of this kind and name have
-		for _, o := range order {
-			if o.id == "" && o.key == w.key {
-				years++
-			}
-		}
-		var home *person
-		switch {
-		case w.year != 0 && len(same) == 1:
-			home = same[0]
-		case w.year != 0 && len(others) == 1 && len(unknown) == 1 && years == 1:
-			home = unknown[0]
-		case w.year == 0 && len(others) == 1:
-			home = others[0]
+		home := (*person)(nil)
+		if w.id == "" {
+			home = homeOf(w.year, named[w.key], years[w.key])
 		}
 		if home == nil {
-			people = append(people, p)
+			people = append(people, groups[w])
 			continue
 		}
-		home.rows = append(home.rows, p.rows...)
-		slices.SortStableFunc(home.rows, func(a, b Row) int { return compareRows(a, b) })
+		home.rows = append(home.rows, groups[w].rows...)
+		slices.SortFunc(home.rows, compareRows)
 	}
 	return people
+}
+
+// homeOf returns which of the people of a name the rows of that name and a year
+// of birth (0: not known) belong to, nil if to none or it cannot be told.
+// years is how many years the rows of that name have.
+func homeOf(year int, people []*person, years int) *person {
+	var same []*person
+	for _, p := range people {
+		if p.birthYear() == year {
+			same = append(same, p)
+		}
+	}
+	switch {
+	case year != 0 && len(same) == 1:
+		return same[0]
+	case len(people) == 1 && (year == 0 || people[0].birthYear() == 0 && years == 1):
+		return people[0]
+	}
+	return nil
 }
 
 func (p *person) record(s registry.Schedule) registry.Record {

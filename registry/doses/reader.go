@@ -95,9 +95,6 @@ func (r *Reader) row() (Row, error) {
 			return Row{}, r.fail(r.columnAt(i), "not UTF-8: save the file as CSV UTF-8")
 		}
 	}
-	for len(r.t.fields) > r.h.width && len(r.t.fields[len(r.t.fields)-1]) == 0 {
-		r.t.fields = r.t.fields[:len(r.t.fields)-1]
-	}
 	if n := len(r.t.fields); n != r.h.width {
 		return Row{}, r.fail("", fmt.Sprintf("%d fields where the header has %d: put a field that holds a comma in quotation marks",
 			n, r.h.width))
@@ -155,15 +152,15 @@ func (r *Reader) recordStatus() (RecordStatus, error) {
 // dose reads the dose of a row, nil where it has none. A dose that was not
 // given may lack its date, or have one that makes no sense: that may be why.
 func (r *Reader) dose(status RecordStatus) (*registry.Dose, error) {
-	number, err := r.count(dose)
-	if err != nil {
-		return nil, err
-	}
-	total, err := r.count(totalDoses)
-	if err != nil {
-		return nil, err
-	}
 	name, day := r.field(vaccine), r.field(date)
+	number, err := r.count(dose, len(name) == 0)
+	if err != nil {
+		return nil, err
+	}
+	total, err := r.count(totalDoses, len(name) == 0)
+	if err != nil {
+		return nil, err
+	}
 	if len(name) == 0 {
 		switch {
 		case status == EnteredInError:
@@ -175,7 +172,7 @@ func (r *Reader) dose(status RecordStatus) (*registry.Dose, error) {
 	}
 	v, ok := r.Schedule.Vaccine(string(name))
 	if !ok {
-		return nil, r.fail(r.h.name[vaccine], "not a vaccine that is known here: check the spelling")
+		return nil, r.fail(r.h.name[vaccine], "not a vaccine that is known here: check the spelling, and leave it empty for a person without a dose")
 	}
 	d := &registry.Dose{Vaccine: v.Name, Number: number, Total: total}
 	if len(day) == 0 {
@@ -197,14 +194,14 @@ func (r *Reader) dose(status RecordStatus) (*registry.Dose, error) {
 	return d, nil
 }
 
-// count reads the number or the total of a dose, 0 where it is empty.
-// Spreadsheets write 2 as 2.0.
-func (r *Reader) count(c column) (int, error) {
+// count reads the number or the total of a dose, 0 where it is empty. Only a
+// person without a dose may have a 0 written out. Spreadsheets write 2 as 2.0.
+func (r *Reader) count(c column, none bool) (int, error) {
 	f := r.field(c)
 	if len(f) == 0 {
 		return 0, nil
 	}
-	if n, err := strconv.Atoi(string(bytes.TrimSuffix(f, []byte(".0")))); err == nil && n >= 1 && n <= maxDose {
+	if n, err := strconv.Atoi(string(bytes.TrimSuffix(f, []byte(".0")))); err == nil && n <= maxDose && (n >= 1 || n == 0 && none) {
 		return n, nil
 	}
 	switch string(foldWord(f)) {

@@ -1,0 +1,317 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/gate"
+	"github.com/kycvs/caddy-kycvs/authflow/keyring"
+	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/portal"
+	"github.com/kycvs/caddy-kycvs/authflow/sms"
+	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/registry"
+)
+
+// appRun is what an App has beyond its configuration.
+type appRun struct {
+	storage certmagic.Storage
+	logger  *slog.Logger
+
+	mu    sync.Mutex
+	sites map[string]*siteRun
+	order []*siteRun
+
+	// ready is closed once services is set. Apps start in no fixed order, so
+	// requests can come before.
+	ready    chan struct{}
+	services atomic.Pointer[gate.Services]
+
+	parts    parts
+	releases []func()
+}
+
+// parts are what answers, or not, for readiness.
+type parts struct {
+	registry registry.Registry
+	state    state.Store
+	ledger   ledger.Ledger
+	keys     *keyring.Ring
+}
+
+// Provision reads the configuration. It creates and opens nothing.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.run.storage = ctx.Storage()
+	a.run.logger = newLogger()
+	a.run.ready = make(chan struct{})
+	if err := a.configure(ctx); err != nil {
+		return err
+	}
+	return metrics().register(ctx.GetMetricsRegistry())
+}
+
+// startTimeout bounds what is done before the first request: reading files,
+// taking locks in Caddy's storage.
+const startTimeout = 2 * time.Minute
+
+// Start opens what the configuration names, or takes over what an earlier
+// configuration has open already.
+func (a *App) Start() (err error) {
+	if err := a.checkMatchers(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			a.release()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	services, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range a.run.order {
+		s.site.Services = services
+	}
+	a.run.services.Store(services)
+	close(a.run.ready)
+	running.Store(a)
+	a.sayWhatMatters()
+	return nil
+}
+
+// Stop gives back what Start took. What a newer configuration uses too stays
+// open.
+func (a *App) Stop() error {
+	running.CompareAndSwap(a, nil)
+	a.release()
+	return nil
+}
+
+func (a *App) release() {
+	for i := len(a.run.releases) - 1; i >= 0; i-- {
+		a.run.releases[i]()
+	}
+	a.run.releases = nil
+}
+
+// running is the app of the configuration that is in force, for the admin
+// address.
+var running atomic.Pointer[App]
+
+func (a *App) open(ctx context.Context) (*gate.Services, error) {
+	conf := a.conf
+	opts := OpenOptions{Logger: a.run.logger, Countries: conf.Limits.Countries, DataDir: caddy.AppDataDir()}
+
+	secret, err := a.secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &a.run.parts
+	if p.registry, err = pooled(a, fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), conf.Limits.Countries), func() (registry.Registry, error) { return a.registry.Open(opts) }); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	if p.state, err = pooled(a, fmt.Sprint("state ", guestName(a.state), a.state.PoolKey()), func() (state.Store, error) { return a.state.Open(opts) }); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	ledgerKey := fmt.Sprint("ledger ", guestName(a.ledger), a.ledger.PoolKey())
+	if p.ledger, err = pooled(a, ledgerKey, func() (ledger.Ledger, error) { return a.ledger.Open(opts) }); err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	withdrawals, err := pooled(a, "withdrawals of "+ledgerKey, func() (*ledger.Withdrawals, error) {
+		w := new(ledger.Withdrawals)
+		return w, w.Learn(ctx, p.ledger, time.Now())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	if p.keys, err = a.openKeys(ctx); err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	sigSize := 64
+	if conf.Signing.Algorithm == string(jose.RS256) {
+		sigSize = 256
+	}
+	remembered, err := pooled(a, fmt.Sprint("remembered ", conf.RememberedPasses, " ", sigSize), func() (*gate.Remembered, error) {
+		return gate.NewRemembered(conf.RememberedPasses, sigSize), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	messenger, trial, err := a.openSenders(opts)
+	if err != nil {
+		return nil, fmt.Errorf("sms: %w", err)
+	}
+	pages, err := portal.NewPages()
+	if err != nil {
+		return nil, err
+	}
+
+	flow := authflow.New(authflow.Config{
+		Registry:      p.registry,
+		NameMatch:     registry.NameMatch{Partial: conf.NameMatch.Partial},
+		Schedule:      registry.Schedule{},
+		State:         p.state,
+		Ledger:        p.ledger,
+		Withdrawals:   withdrawals,
+		Messenger:     messenger,
+		Text:          portal.SMS,
+		NoticeVersion: portal.NoticeVersion,
+		Secret:        secret,
+		OTP: authflow.OTP{
+			Length:      conf.OTP.Length,
+			Lifetime:    time.Duration(conf.OTP.Lifetime),
+			Attempts:    conf.OTP.Attempts,
+			ResendAfter: time.Duration(conf.OTP.ResendAfter),
+		},
+		Limits: authflow.Limits{
+			CodesPerMobile: limit(conf.Limits.CodesPerMobile),
+			WrongPerMobile: limit(conf.Limits.WrongPerMobile),
+			CodesPerIP:     limit(conf.Limits.CodesPerIP),
+			CodesTotal:     limit(conf.Limits.CodesTotal),
+			Countries:      conf.Limits.Countries,
+		},
+		Observer: metrics(),
+		Logger:   a.run.logger,
+		Now:      time.Now,
+	})
+	minter := &authflow.Minter{Keys: p.keys, Observer: metrics()}
+	return &gate.Services{
+		Minter:      minter,
+		Withdrawals: withdrawals,
+		Remembered:  remembered,
+		Pages:       pages,
+		Portal: &portal.Handler{
+			Flow:        flow,
+			Minter:      minter,
+			Withdrawals: withdrawals,
+			Pages:       pages,
+			Keys:        keyring.KeySetHandler(p.keys),
+			Trial:       trial,
+			Notice:      portal.Notice(conf.Notice),
+			Logger:      a.run.logger,
+			Now:         time.Now,
+		},
+		Secret:   secret,
+		Observer: metrics(),
+		Issuer:   conf.Issuer,
+		Now:      time.Now,
+	}, nil
+}
+
+func limit(l Limit) authflow.Limit {
+	return authflow.Limit{Count: l.Count, Window: time.Duration(l.Window)}
+}
+
+// longestTTL is the longest any gate's assertion is good for.
+func (a *App) longestTTL() time.Duration {
+	longest := time.Duration(defaultAssertionTTL)
+	for _, s := range a.run.order {
+		for _, g := range s.gates {
+			longest = max(longest, time.Duration(g.conf.AssertionTTL))
+		}
+	}
+	return longest
+}
+
+func (a *App) openKeys(ctx context.Context) (*keyring.Ring, error) {
+	conf := keyring.Config{
+		Storage:     a.run.storage,
+		Algorithm:   jose.SignatureAlgorithm(a.conf.Signing.Algorithm),
+		RotateEvery: time.Duration(a.conf.Signing.RotateEvery),
+		Retain:      a.longestTTL() + time.Minute,
+		Logger:      a.run.logger,
+	}
+	fresh := false
+	ring, err := pooled(a, "keys in "+storageName(a.run.storage), func() (*keyring.Ring, error) {
+		fresh = true
+		r := keyring.Open(conf)
+		return r, r.Start(ctx)
+	})
+	if err != nil || fresh {
+		return ring, err
+	}
+	return ring, ring.Reconfigure(conf.Algorithm, conf.RotateEvery, conf.Retain)
+}
+
+func (a *App) openSenders(opts OpenOptions) (*sms.Dispatcher, bool, error) {
+	trial := false
+	var senders []sms.Sender
+	for _, m := range a.senders {
+		s, err := m.Sender(opts)
+		if err != nil {
+			return nil, false, err
+		}
+		senders = append(senders, s)
+		trial = trial || m.Trial()
+		if c, ok := s.(interface{ Close() error }); ok {
+			a.run.releases = append(a.run.releases, func() { _ = c.Close() })
+		}
+	}
+	d, err := sms.NewDispatcher(sms.DispatcherConfig{Senders: senders, Observe: metrics().SMS, Logger: a.run.logger})
+	if err != nil {
+		return nil, false, err
+	}
+	a.run.releases = append(a.run.releases, func() {
+		if !caddy.Exiting() {
+			return // what is under way ends by itself
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := d.Close(ctx); err != nil {
+			a.run.logger.Warn("text messages were still under way when the server stopped; their codes may not arrive")
+		}
+	})
+	return d, trial, nil
+}
+
+// sayWhatMatters tells the operator at start-up what they should know.
+func (a *App) sayWhatMatters() {
+	log := a.run.logger
+	for _, m := range a.senders {
+		if m.Trial() {
+			log.Warn("sms log is for trying things out: codes and numbers go to this log, not to phones; write `sms http URL` before anybody relies on it")
+		}
+	}
+	if p, ok := a.run.parts.registry.(interface{ People() int }); ok {
+		log.Info("the registry is open", "people", p.People())
+	}
+	for _, s := range a.run.order {
+		if !s.hasTop() {
+			log.Warn("a gate stands inside a block such as handle or route, and none stands at the top of its site: requests that do not reach it are not cleaned and do not find the pages under /.kycvs/; write `kycvs optional` at the top of the site", "site", s.name())
+		}
+	}
+}
+
+var errNotReady = errors.New("kycvs is not ready")
+
+// wait returns the services, waiting briefly for the first Start.
+func (a *App) wait(ctx context.Context) (*gate.Services, error) {
+	if s := a.run.services.Load(); s != nil {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	select {
+	case <-a.run.ready:
+		return a.run.services.Load(), nil
+	case <-ctx.Done():
+		return nil, errNotReady
+	}
+}
+
+var (
+	_ caddy.App         = (*App)(nil)
+	_ caddy.Provisioner = (*App)(nil)
+)

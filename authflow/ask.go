@@ -67,7 +67,7 @@ func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret str
 	now := f.Now()
 	txn := newTxnID()
 	h := state.Handshake{
-		Scope:       f.scope(by.Browser, a),
+		Scope:       scope(txn, by.Browser, a),
 		Code:        f.codeHash(0, txn, wireHash(code)),
 		CodeExpires: now.Add(f.OTP.Lifetime),
 		Sends:       1,
@@ -212,7 +212,7 @@ func (f *Flow) load(ctx context.Context, a *Audience, browser ID128, txn ID128) 
 	if err != nil {
 		return h, req, err
 	}
-	if h.Scope != f.scope(browser, a) || req.Partner != a.ID {
+	if h.Scope != scope(txn, browser, a) || req.Partner != a.ID {
 		return h, req, fail(TxnUnknown)
 	}
 	return h, req, nil

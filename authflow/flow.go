@@ -140,13 +140,15 @@ const grace = 10 * time.Minute
 // MaxReturn is the longest return address a handshake remembers.
 const MaxReturn = 1024
 
-func (f *Flow) scope(browser ID128, a *Audience) state.Key {
-	return f.entries.key("scope", string(browser[:]), a.Host, a.Issuer, a.ID, a.Purpose)
+// scope names what a code is good for. The txnId and the browser's mark are
+// random, so a plain hash gives nothing away, and a handshake outlives a change
+// of the secret.
+func scope(txn, browser ID128, a *Audience) state.Key {
+	return plainKey("scope", string(txn[:]), string(browser[:]), a.Host, a.Issuer, a.ID, a.Purpose)
 }
 
-func entryKey(txn ID128) state.Key {
-	return unkeyed("txn", txn)
-}
+// entryKey names a handshake's entry, which does not give the txnId away.
+func entryKey(txn ID128) state.Key { return plainKey("txn", string(txn[:])) }
 
 // askBudgets are what a code costs.
 func (f *Flow) askBudgets(mobile, client state.Key) []state.Budget {

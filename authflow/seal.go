@@ -17,14 +17,6 @@ func (f *Flow) codeHash(i int, txn ID128, wire string) [32]byte {
 	return f.codes[i].sum("code", string(txn[:]), wire)
 }
 
-// unkeyed names a handshake's entry. The txnId is random, so a plain hash does
-// not give it away, and changing the secret does not lose the handshake.
-func unkeyed(label string, id ID128) (out state.Key) {
-	sum := sha256.Sum256(append([]byte("kycvs "+label+" "), id[:]...))
-	copy(out[:], sum[:])
-	return out
-}
-
 // sealKey is the key of one handshake: whoever has the store and the secret,
 // but not the txnId, cannot read it.
 func sealKey(secret []byte, txn ID128) cipher.AEAD {

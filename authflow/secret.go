@@ -51,12 +51,24 @@ func (k *keyedHash) sum(parts ...string) (out [32]byte) {
 	h := k.pool.Get().(hash.Hash)
 	defer k.pool.Put(h)
 	h.Reset()
+	writeParts(h, parts)
+	h.Sum(out[:0])
+	return out
+}
+
+func writeParts(h hash.Hash, parts []string) {
 	for _, p := range parts {
 		n := len(p)
 		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 		h.Write([]byte(p))
 	}
-	h.Sum(out[:0])
+}
+
+// plainKey is a hash without a key, for what is random already.
+func plainKey(parts ...string) (out [16]byte) {
+	h := sha256.New()
+	writeParts(h, parts)
+	copy(out[:], h.Sum(nil))
 	return out
 }
 

@@ -61,6 +61,7 @@ func caddyfiles(t *testing.T, dir string, least int) []string {
 	return paths
 }
 
+// goldenPath is where the outcome of a Caddyfile is kept.
 func goldenPath(path, ext string) string { return strings.TrimSuffix(path, ".caddyfile") + ext }
 
 func TestAdaptGood(t *testing.T) {
@@ -184,4 +185,30 @@ func validateJSON(t *testing.T, config []byte) error {
 	off := false
 	cfg.Admin = &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &off}}
 	return caddy.Validate(&cfg)
+}
+
+// FuzzCaddyfile holds that adapting never panics, and that what is refused is
+// refused with a message.
+func FuzzCaddyfile(f *testing.F) {
+	for _, dir := range []string{"testdata/adapt/good", "testdata/adapt/bad"} {
+		paths, err := filepath.Glob(filepath.Join(dir, "*.caddyfile"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			body, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if bytes.Contains(body, []byte("import")) {
+			return // would read this machine's files
+		}
+		if _, _, err := adapt("Caddyfile", body); err != nil && err.Error() == "" {
+			t.Error("an error without a message")
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,33 +13,36 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
+	"github.com/kycvs/caddy-kycvs/authflow/sms/httpsender"
 )
 
 func init() {
 	caddy.RegisterModule((*HTTPSender)(nil))
 }
 
-// HTTPSender hands messages to a provider by a request of HTTP for each. Any
-// answer from 200 to 299 means that the message is sent.
+// HTTPSender hands each message to a provider in an HTTP request. An answer from
+// 200 to 299 means that the message is sent; redirects are not followed.
 //
-// The body and the header fields may hold `{sms.to}`, `{sms.message}`,
-// `{sms.code}` and `{sms.txnId}`, which stand for the message's own, beside
-// Caddy's placeholders.
+// The URL's path and query, the header fields and the body may hold `{sms.to}`,
+// `{sms.message}`, `{sms.code}` and `{sms.txnId}`, which stand for what the message
+// has and are escaped for their place, beside Caddy's placeholders.
 type HTTPSender struct {
 	// URL is where the request goes. It is required; there is no default.
 	URL string `json:"url,omitempty"`
 
-	// Method is the request's method. The default is `POST`.
+	// Method is `POST`, `PUT` or `GET`. The default is `POST`.
 	Method string `json:"method,omitempty"`
 
-	// Header lists further header fields. The default is none but Content-Type.
-	Header map[string]string `json:"header,omitempty"`
+	// Header lists further header fields. Content-Type says how the body is escaped; it
+	// can be JSON, a form, XML or plain text. The default is none but Content-Type:
+	// application/json.
+	Header http.Header `json:"header,omitempty"`
 
-	// Body is the request's body. The default is a JSON object with `to`, `message`, `code`
-	// and `txnId`.
+	// Body is the request's body. The default is an object with `to`, `message`, `code` and
+	// `txnId`.
 	Body string `json:"body,omitempty"`
 
-	conf *HTTPSender // the same with Caddy's placeholders resolved
+	conf httpsender.Config // the same with Caddy's placeholders resolved
 }
 
 // CaddyModule returns the Caddy module information.
@@ -57,85 +59,90 @@ func (*HTTPSender) CaddyModule() caddy.ModuleInfo {
 //	}
 func (s *HTTPSender) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the guest's name
+	tok := d.Token()
 	args, err := arguments(d, "sms http", "sms http https://sms.example/send", oneArg)
 	if err != nil {
 		return err
 	}
 	s.URL = args[0]
-	if err := checkUnlessPlaceholder(s.URL, checkSenderURL); err != nil {
-		return located(d, err)
-	}
 	_, err = readBlock(d, "sms http", []option{
 		text("method", "method POST", &s.Method, checkMethod),
 		{name: "header", example: `header Authorization "Bearer {env.SMS_KEY}"`, many: true, args: twoArgs, read: func(_ *caddyfile.Dispenser, args []string) error {
 			name := http.CanonicalHeaderKey(args[0])
+			if !httpguts.ValidHeaderFieldName(name) {
+				return fmt.Errorf("%q is not the name of a header field: write e.g. `header Authorization \"Bearer {env.SMS_KEY}\"`", name)
+			}
 			if _, again := s.Header[name]; again {
 				return fmt.Errorf("header %s stands twice: write it once", name)
 			}
 			if s.Header == nil {
-				s.Header = map[string]string{}
+				s.Header = http.Header{}
 			}
-			s.Header[name] = args[1]
-			return errors.Join(checkField(name, args[1]), checkTemplate("header "+name, args[1]))
+			s.Header.Set(name, args[1])
+			return nil
 		}},
 		text("body", "body `{\"to\":\"{sms.to}\",\"text\":\"{sms.message}\"}`", &s.Body, nil),
 	})
 	if err != nil {
 		return err
 	}
-	return located(d, checkTemplate("body", s.Body))
+	return at(tok, checkSender(s.config(s.standIn)))
 }
 
 // Provision resolves Caddy's placeholders. It connects to nobody.
 func (s *HTTPSender) Provision(caddy.Context) error {
-	r := resolver{repl: caddy.NewReplacer()}
-	conf := &HTTPSender{URL: r.one("url", s.URL), Method: r.one("method", s.Method), Body: r.template("body", s.Body)}
-	for name, value := range s.Header {
-		if conf.Header == nil {
-			conf.Header = map[string]string{}
-		}
-		conf.Header[http.CanonicalHeaderKey(name)] = r.template("header "+name, value)
+	if s.URL == "" {
+		return errors.New("url is missing: write where messages are sent to")
 	}
+	r := resolver{repl: caddy.NewReplacer()}
+	s.conf = s.config(r.one)
 	if err := r.err(); err != nil {
 		return err
 	}
-	s.conf = conf
-	return conf.validate()
+	if s.conf.Method != "" {
+		if err := checkMethod(s.conf.Method); err != nil {
+			return err
+		}
+	}
+	return checkSender(s.conf)
 }
 
-func (s *HTTPSender) validate() error {
-	if s.URL == "" {
-		return errors.New("url is missing: write where messages are posted to")
+// config makes the sender's configuration; resolve is given an option's name
+// and one of Caddy's placeholders in it.
+func (s *HTTPSender) config(resolve func(option, placeholder string) string) httpsender.Config {
+	c := httpsender.Config{
+		URL:    resolveTemplate("url", s.URL, resolve),
+		Method: resolveTemplate("method", s.Method, resolve),
+		Body:   resolveTemplate("body", s.Body, resolve),
 	}
-	if err := checkSenderURL(s.URL); err != nil {
-		return err
-	}
-	if s.Method != "" {
-		if err := checkMethod(s.Method); err != nil {
-			return err
+	for name, values := range s.Header {
+		for _, v := range values {
+			if c.Header == nil {
+				c.Header = http.Header{}
+			}
+			c.Header.Add(name, resolveTemplate("header "+name, v, resolve))
 		}
 	}
-	for name, value := range s.Header {
-		if err := checkField(name, value); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c
 }
 
 // Sender implements SenderModule.
-func (s *HTTPSender) Sender(o OpenOptions) (sms.Sender, error) { return newHTTPSender(s.conf, o) }
+func (s *HTTPSender) Sender(OpenOptions) (sms.Sender, error) {
+	sender, err := httpsender.New(s.conf)
+	if err != nil {
+		return nil, err
+	}
+	return sender, nil
+}
 
 // Trial implements SenderModule.
 func (*HTTPSender) Trial() bool { return false }
 
-// checkSenderURL does not repeat the address, which may hold a key.
-func checkSenderURL(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Fragment != "" {
-		return errors.New("sms http has an address that is not absolute: write e.g. `sms http https://sms.example/send`")
-	}
-	return nil
+// checkSender returns what is wrong with a configuration: to make a sender of it
+// connects to nobody.
+func checkSender(c httpsender.Config) error {
+	_, err := httpsender.New(c)
+	return err
 }
 
 var senderMethods = []string{http.MethodPost, http.MethodPut, http.MethodGet}
@@ -147,46 +154,27 @@ func checkMethod(s string) error {
 	return nil
 }
 
-// checkField does not repeat the value, which may be a key.
-func checkField(name, value string) error {
-	if !httpguts.ValidHeaderFieldName(name) {
-		return fmt.Errorf("header %q is not the name of a header field: write e.g. `header Authorization \"Bearer {env.SMS_KEY}\"`", name)
-	}
-	if !httpguts.ValidHeaderFieldValue(value) {
-		return fmt.Errorf("header %s has a value that a header field cannot have: write it on one line", name)
-	}
-	return nil
-}
+// A body is often JSON, so not every brace begins a placeholder: only a word with
+// a dot and no quote or space in it does.
+var templatePlaceholder = regexp.MustCompile(`\{([a-z_]+\.[^{}"\s]+)\}`)
 
-var (
-	messagePlaceholders = []string{"sms.to", "sms.message", "sms.code", "sms.txnId"}
-	// A body is often JSON, so not every brace begins a placeholder: only a word with a
-	// dot and no quote or space in it does.
-	templatePlaceholder = regexp.MustCompile(`\{([a-z_]+\.[^{}"\s]+)\}`)
-)
-
-// checkTemplate returns an error for a placeholder of a message that there is
-// not.
-func checkTemplate(option, template string) error {
-	for _, found := range templatePlaceholder.FindAllStringSubmatch(template, -1) {
-		if strings.HasPrefix(found[1], "sms.") && !slices.Contains(messagePlaceholders, found[1]) {
-			return fmt.Errorf("sms http %s has the unknown placeholder %s: write one of {%s}", option, found[0], strings.Join(messagePlaceholders, "}, {"))
-		}
-	}
-	return nil
-}
-
-// template resolves Caddy's placeholders and leaves those of the message.
-func (r *resolver) template(option, template string) string {
-	if err := checkTemplate(option, template); err != nil {
-		r.errs = append(r.errs, err)
-	}
+// resolveTemplate resolves Caddy's placeholders and leaves those of the message.
+func resolveTemplate(option, template string, resolve func(option, placeholder string) string) string {
 	return templatePlaceholder.ReplaceAllStringFunc(template, func(placeholder string) string {
 		if strings.HasPrefix(placeholder, "{sms.") {
 			return placeholder
 		}
-		return r.one(option, placeholder)
+		return resolve(option, placeholder)
 	})
+}
+
+// standIn is what a Caddyfile is checked with where a placeholder of Caddy's
+// stands, which is not resolved before the configuration loads.
+func (s *HTTPSender) standIn(option, placeholder string) string {
+	if option == "url" && strings.HasPrefix(s.URL, placeholder) {
+		return "https://placeholder.example"
+	}
+	return "1"
 }
 
 // Interface guards.

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -82,6 +83,9 @@ func verifyAssertion(set *jose.JSONWebKeySet, token, aud string) (claims, error)
 	head := jws.Signatures[0].Protected
 	if typ := head.ExtraHeaders["typ"]; typ != "kycvs+jwt" {
 		return c, fmt.Errorf("typ %v, want kycvs+jwt", typ)
+	}
+	if set == nil {
+		return c, errors.New("there must be none")
 	}
 	keys := set.Key(head.KeyID)
 	if len(keys) != 1 {

@@ -50,10 +50,14 @@ type route struct {
 	host string
 	path string
 	pass bool // the client holds one
-	want int  // assertions at the upstream; shut: the request must not reach it
+	want int  // assertions at the upstream, or one of the words below
 }
 
-const shut = -1
+const (
+	shut  = -1 // the request must not reach the upstream
+	bare  = -2 // without an assertion, if it is not refused
+	bound = -3 // with one assertion, if it is not refused
+)
 
 var routes = []route{
 	{"on a gated path with a pass", "work.example", "/ward/x", true, 1},
@@ -110,6 +114,12 @@ func checkClean(t testing.TB, keys *jose.JSONWebKeySet, seen []*received, aud st
 		} else if _, err := verifyAssertion(keys, f.value, aud); err != nil {
 			t.Errorf("the upstream saw %q that does not verify: %v", f.name, err)
 		}
+	}
+	switch want {
+	case bare:
+		want = 0
+	case bound:
+		want = 1
 	}
 	if want >= 0 && len(mine) != want {
 		t.Errorf("the upstream saw %d fields of ours, want %d: %v", len(mine), want, mine)

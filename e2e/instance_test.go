@@ -164,6 +164,9 @@ func (in *instance) fill(s string) string {
 func (in *instance) write(name, content string) {
 	in.t.Helper()
 	path := filepath.Join(in.home.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		in.t.Fatal(err)
+	}
 	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
 		in.t.Fatal(err)
 	}

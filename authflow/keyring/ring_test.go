@@ -650,7 +650,9 @@ func TestPrivatePartsStayPrivate(t *testing.T) {
 		shown := string(body) + etag
 
 		var secrets []string
-		var doc struct{ Keys []struct{ Key map[string]string } }
+		var doc struct {
+			Keys []struct{ Key map[string]string }
+		}
 		if err := json.Unmarshal([]byte(store.text()), &doc); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
@@ -346,5 +347,104 @@ func TestReach(t *testing.T) {
 				t.Errorf("got %+v, want %q %q", got, tt.link, tt.text)
 			}
 		})
+	}
+}
+
+// A wrong code is told at the field; one asked for too early, or a record that
+// needs a second question, is no mistake of what was typed.
+func TestCodeProblems(t *testing.T) {
+	p := newPages(t)
+	for _, tt := range []struct {
+		name           string
+		view           CodeView
+		alert, invalid bool
+		says           string
+	}{
+		{"none", CodeView{}, false, false, ""},
+		{"wrong code", CodeView{Problem: &CodeProblem{Code: "otp_invalid"}}, true, true, "This is not the right code."},
+		{"too early", CodeView{Problem: &CodeProblem{Code: "too_many_requests", RetryAfter: 20 * time.Second}}, true, false, "Please wait 20 seconds."},
+		{"year asked for", CodeView{NeedBirthYear: true, Problem: &CodeProblem{Code: "ambiguous"}}, false, false, "Your year of birth shows"},
+		{"year unreadable", CodeView{NeedBirthYear: true, Problem: &CodeProblem{Code: "bad_request"}}, true, true, "Enter your year of birth"},
+		{"last wrong code", CodeView{Dead: true, Problem: &CodeProblem{Code: "otp_invalid"}}, true, false, "A wrong code was entered too often."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.view.Partner, tt.view.Purpose = "Mall", "Entry"
+			page := write(t, p, 200, "en", tt.view).Body.String()
+			alert, invalid, problem := false, false, false
+			for _, e := range elements(t, page) {
+				alert = alert || e.attrs["role"] == "alert"
+				invalid = invalid || e.attrs["aria-invalid"] == "true"
+				problem = problem || e.name == "title" && strings.HasPrefix(e.text, "Problem: ")
+			}
+			if alert != tt.alert || problem != tt.alert || invalid != tt.invalid {
+				t.Errorf("alert %v, problem in the title %v, field wrong %v; want %v, %v, %v", alert, problem, invalid, tt.alert, tt.alert, tt.invalid)
+			}
+			if !strings.Contains(page, tt.says) {
+				t.Errorf("the page does not say %q:\n%s", tt.says, page)
+			}
+		})
+	}
+}
+
+func TestTime(t *testing.T) {
+	s := &sheet{}
+	at := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name string
+		at   time.Time
+		want stamp
+	}{
+		{"UTC is shown as Indian time", at, stamp{"2026-11-22T01:30:00+05:30", "22-11-2026, 01:30 IST"}},
+		{"so is a server's local UTC", at.In(time.FixedZone("UTC", 0)), stamp{"2026-11-22T01:30:00+05:30", "22-11-2026, 01:30 IST"}},
+		{"another zone stays", at.In(time.FixedZone("NPT", 5*3600+45*60)), stamp{"2026-11-22T01:45:00+05:45", "22-11-2026, 01:45 NPT"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := s.Time(tt.at); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNoticeLink(t *testing.T) {
+	p := newPages(t)
+	for _, tt := range []struct{ name, url, want string }{
+		{"our own", "", "/.kycvs/notice?for=mall&lang=hi"},
+		{"our own by name", "/.kycvs/notice?for=mall", "/.kycvs/notice?for=mall&lang=hi"},
+		{"a page of the site", "/privacy", "/privacy"},
+		{"a page elsewhere", "https://phoenix.example/privacy", "https://phoenix.example/privacy"},
+		{"a script", "javascript:alert(1)", "/.kycvs/notice?for=mall&lang=hi"},
+		{"no scheme", "//phoenix.example/", "/.kycvs/notice?for=mall&lang=hi"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := ConsentView{Partner: "Mall", Purpose: "Entry", For: "mall", NoticeURL: tt.url}
+			for _, e := range elements(t, write(t, p, 200, "hi", v).Body.String()) {
+				if e.name == "a" && strings.HasPrefix(e.text, Text("hi", "consent.full")) {
+					if e.attrs["href"] != tt.want {
+						t.Errorf("the link leads to %q, want %q", e.attrs["href"], tt.want)
+					}
+					return
+				}
+			}
+			t.Error("no link to the notice")
+		})
+	}
+}
+
+func TestProblemsStandInTheOrderOfTheForm(t *testing.T) {
+	v := ConsentView{Partner: "Mall", Purpose: "Entry", Problems: []FieldProblem{
+		{"consent", "consent_required"}, {"full_name", "name_invalid"}, {"mobile_number", "mobile_invalid"}, {"", "bad_request"},
+	}}
+	page := write(t, newPages(t), 400, "en", v).Body.String()
+	at := -1
+	for _, code := range []string{"bad_request", "mobile_invalid", "name_invalid", "consent_required"} {
+		i := strings.Index(page, Message("en", code))
+		if i <= at {
+			t.Errorf("%s is missing or stands too early", code)
+		}
+		at = i
+	}
+	if v.Problems[0].Field != "consent" {
+		t.Error("the caller's list was changed")
 	}
 }

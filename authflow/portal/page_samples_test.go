@@ -42,6 +42,9 @@ func samples() []sample {
 	deadCode.Problem = &CodeProblem{Code: "otp_invalid"}
 	birthYear := code
 	birthYear.NeedBirthYear = true
+	birthYear.Problem = &CodeProblem{Code: "ambiguous"}
+	wrongYear := birthYear
+	wrongYear.Problem = &CodeProblem{Code: "bad_request"}
 
 	pass := PassView{
 		Partner: "Phoenix Mall", Purpose: "Entry to the mall", Status: 2,
@@ -74,6 +77,7 @@ func samples() []sample {
 		{"code-trial-too-early", 429, earlyCode},
 		{"code-dead", 401, deadCode},
 		{"code-birth-year", 403, birthYear},
+		{"code-birth-year-wrong", 400, wrongYear},
 		{"pass-2", 200, pass},
 		{"pass-1-others", 200, passOfTwo},
 		{"pass-0", 200, passOfNone},

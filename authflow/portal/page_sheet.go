@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,11 +47,24 @@ func newSheet(all *catalogue, words *language, v View) *sheet {
 // isElsewhere says whether address is a notice that the operator keeps: a path
 // on this site or an address in the web, and not our own page.
 func isElsewhere(address string) bool {
-	if address == "/.kycvs/notice" {
+	if strings.HasPrefix(address, "/.kycvs/notice") {
 		return false
 	}
+	return localPath(address) != "" || isWeb(address)
+}
+
+// isWeb says whether address is one in the web, written as it should be.
+func isWeb(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && (localPath(address) != "" || (u.Scheme == "https" || u.Scheme == "http") && u.Host != "")
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && isPlain(address)
+}
+
+// isPlain says whether address has none of the characters that stand in no
+// address unescaped (RFC 3986, section 2), letters of any script apart.
+func isPlain(address string) bool {
+	return !strings.ContainsFunc(address, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || strings.ContainsRune("\"<>\\^`{|}", r)
+	})
 }
 
 // link is the address of one of our pages. It carries the language, so that
@@ -119,9 +133,18 @@ func (s *sheet) Languages() []languageChoice {
 // ManyLanguages says that the choice is folded away behind one line.
 func (s *sheet) ManyLanguages() bool { return len(s.all.languages) > 4 }
 
+// consentFields are the consent page's fields from top to bottom.
+var consentFields = []string{"mobile_number", "full_name", "consent"}
+
 // IsField says whether the consent page has a field of that name to jump to.
-func (s *sheet) IsField(name string) bool {
-	return name == "mobile_number" || name == "full_name" || name == "consent"
+func (s *sheet) IsField(name string) bool { return slices.Contains(consentFields, name) }
+
+// Problems are what is wrong with the form, from top to bottom; what is wrong
+// with the whole of it comes first.
+func (s *sheet) Problems() []FieldProblem {
+	return slices.SortedStableFunc(slices.Values(s.frame.fields), func(a, b FieldProblem) int {
+		return slices.Index(consentFields, a.Field) - slices.Index(consentFields, b.Field)
+	})
 }
 
 // FieldProblem is the sentence about one field, empty where all is well.
@@ -164,6 +187,22 @@ func (s *sheet) Help(code string) ([]string, error) {
 	}
 	text, err := s.T("error."+s.words.known(code)+".help", "partner", partner)
 	return strings.Split(text, "\n"), err
+}
+
+// Trouble is the sentence about what was just sent, empty where all is well.
+func (s *sheet) Trouble() (string, error) {
+	switch {
+	case !s.frame.problem:
+		return "", nil
+	case s.frame.problemKey != "":
+		return s.T(s.frame.problemKey)
+	}
+	return s.Message(s.frame.code), nil
+}
+
+// IsTyped says whether the trouble is with what was typed, not with when.
+func (s *sheet) IsTyped() bool {
+	return s.frame.problem && (s.frame.problemKey != "" || strings.HasPrefix(s.frame.code, "otp_"))
 }
 
 // CodeTitle is the heading of the page that asks for the code.
@@ -238,14 +277,12 @@ func (s *sheet) Controller() string { return s.frame.controller }
 // Reach makes a link of an email or web address, and leaves anything else as
 // it is.
 func (s *sheet) Reach(address string) target {
-	u, err := url.Parse(address)
+	mail := strings.TrimPrefix(address, "mailto:")
 	switch {
-	case err != nil || strings.ContainsAny(address, " \t\r\n"):
-		return target{Text: address}
-	case (u.Scheme == "https" || u.Scheme == "http") && u.Host != "", u.Scheme == "mailto":
-		return target{address, strings.TrimPrefix(address, "mailto:")}
-	case u.Scheme == "" && strings.Count(address, "@") == 1 && !strings.ContainsAny(address, "/?#"):
-		return target{"mailto:" + address, address}
+	case isWeb(address):
+		return target{address, address}
+	case isPlain(mail) && strings.Count(mail, "@") == 1 && !strings.ContainsAny(mail, ":/?#%&,;"):
+		return target{"mailto:" + mail, mail}
 	}
 	return target{Text: address}
 }
@@ -272,7 +309,7 @@ var ist = time.FixedZone("IST", 5*60*60+30*60)
 // Time writes day, month and year as in India, in the time's own zone; one
 // that is in UTC, as on most servers, is shown as Indian time.
 func (s *sheet) Time(t time.Time) stamp {
-	if t.Location() == time.UTC {
+	if name, offset := t.Zone(); name == "UTC" && offset == 0 {
 		t = t.In(ist)
 	}
 	return stamp{t.Format(time.RFC3339), t.Format("02-01-2006, 15:04 MST")}

@@ -23,6 +23,7 @@ type frame struct {
 	fields       []FieldProblem
 	code         string        // the error code that the page is about; may be empty
 	wait         time.Duration // until it makes sense to try again
+	problemKey   string        // the text that says what is wrong, where the code's own does not fit
 	levels       []level
 	onward       string // where the button leads; may be empty
 	onwardKey    string // the button's text
@@ -115,6 +116,14 @@ func (v CodeView) frame() frame {
 	}
 	if v.Problem != nil {
 		f.code, f.wait = v.Problem.Code, v.Problem.RetryAfter
+	}
+	if v.NeedBirthYear {
+		switch f.code {
+		case "ambiguous": // that is the question, and nobody's mistake
+			f.problem = false
+		case "bad_request", "otp_missing":
+			f.problemKey = "birth.wrong"
+		}
 	}
 	// The last wrong code is told as what it means now.
 	if v.Dead && (f.code == "" || f.code == "otp_invalid") {
@@ -223,11 +232,11 @@ type RefusalView struct {
 func (v RefusalView) frame() frame {
 	f := frame{
 		name: "error", partner: v.Partner, partFor: v.For, code: v.Kind.code(),
-		wait: v.RetryAfter, onward: v.Start, onwardKey: "common.back",
+		wait: v.RetryAfter, onward: v.Start, onwardKey: "common.start",
 	}
 	switch v.Kind {
-	case RefusalSignIn:
-		f.onwardKey = "common.start"
+	case RefusalUnavailable, RefusalInternal:
+		f.onwardKey = "common.back"
 	case RefusalTooLow:
 		f.onwardKey = "common.check_again"
 		f.levels = []level{

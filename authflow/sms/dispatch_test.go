@@ -197,8 +197,8 @@ func TestSendCallerGone(t *testing.T) {
 		step   step
 		failed bool
 	}{
-		{"accepted", after(10*time.Second, accept), false},
-		{"refused", after(10*time.Second, never), true},
+		{"accepted", after(8*time.Second, accept), false},
+		{"refused", after(8*time.Second, never), true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -32,7 +32,7 @@ func TestMadePassesOpen(t *testing.T) {
 	length := 0
 	for line := range strings.Lines(cookies(t, "20")) {
 		line = strings.TrimSuffix(line, "\n")
-		jar := pass.ReadJar(http.Header{"Cookie": {line}}, false)
+		jar := pass.ParseJar(pass.Value(http.Header{"Cookie": {line}}, pass.Name(false)))
 		p, token, err := jar.Find(sealer)
 		if err != nil {
 			t.Fatalf("a pass does not open: %v", err)

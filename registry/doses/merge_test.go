@@ -107,7 +107,7 @@ func TestMerge(t *testing.T) {
 func TestMergeMany(t *testing.T) {
 	t.Parallel()
 	var rows []Row
-	for i := range 100_000 {
+	for i := range 20_000 {
 		name := registry.Name(fmt.Sprintf("asha %d", i))
 		rows = append(rows, Row{Mobile: "+919999999999", Name: string(name), Folded: name, BirthYear: 1900 + i%100})
 	}

@@ -239,7 +239,7 @@ func TestReadingFails(t *testing.T) {
 	}
 }
 
-// A line of a gibibyte costs no memory, and the row after it is read.
+// A line of any length costs no memory, and the row after it is read.
 func TestEndlessLine(t *testing.T) {
 	for _, c := range []struct{ name, begin, end string }{
 		{"line", "", "\n"},
@@ -247,7 +247,7 @@ func TestEndlessLine(t *testing.T) {
 		{"lines within quotation marks", "\"a\n", "\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := io.MultiReader(strings.NewReader(ours+c.begin), io.LimitReader(letters{}, 1<<28),
+			in := io.MultiReader(strings.NewReader(ours+c.begin), io.LimitReader(letters{}, 1<<26),
 				strings.NewReader(c.end+"9876543211,Ravi Kumar,COVAXIN,1,2,2021-03-01,,,\n"))
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)

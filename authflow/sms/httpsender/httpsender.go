@@ -99,14 +99,19 @@ func New(cfg Config) (*Sender, error) {
 	if err := s.setURL(cfg.URL); err != nil {
 		return nil, err
 	}
+	header := make(http.Header, len(cfg.Header))
+	for name, values := range cfg.Header { // written in any case
+		name = http.CanonicalHeaderKey(name)
+		header[name] = append(header[name], values...)
+	}
 	contentType := cfg.ContentType
-	if own := cfg.Header.Get("Content-Type"); own != "" {
+	if own := header.Get("Content-Type"); own != "" {
 		if contentType != "" && contentType != own {
 			return nil, fmt.Errorf("sms http: content type is both %q and, in a header, %q: write it once", contentType, own)
 		}
 		contentType = own
 	}
-	if err := s.setHeader(cfg.Header); err != nil {
+	if err := s.setHeader(header); err != nil {
 		return nil, err
 	}
 	if err := s.setBody(cfg.Body, contentType); err != nil {
@@ -168,7 +173,6 @@ func (s *Sender) setHeader(h http.Header) error {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return fmt.Errorf("sms http: %q is not the name of a header field", name)
 		}
-		name = http.CanonicalHeaderKey(name)
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldValue(v) {
 				return fmt.Errorf("sms http: header %s has a control character in its value: remove it", name)

@@ -1,0 +1,297 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// config makes a JSON configuration of an app's members and, if given, a gate's
+// and a matcher's.
+func config(app, gate, matcher string) []byte {
+	var routes []string
+	if matcher != "" {
+		routes = append(routes, `{"match":[{"kycvs":`+matcher+`}],"handle":[{"handler":"static_response"}]}`)
+	}
+	if gate != "" {
+		routes = append(routes, `{"handle":[{"handler":"kycvs",`+gate+`}]}`)
+	}
+	return fmt.Appendf(nil, `{"apps":{"kycvs":{%s},"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[%s]}}}}}`, app, strings.Join(routes, ","))
+}
+
+const (
+	leastApp  = `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"log"}]`
+	leastGate = `"level":2,"site":["http://mall.example"]`
+)
+
+func TestProvisionJSON(t *testing.T) {
+	setUpMachine(t)
+	for _, c := range []struct {
+		name, app, gate, matcher string
+		want                     string // part of the error; empty if it is to be taken
+	}{
+		{name: "least", app: leastApp, gate: leastGate},
+		{name: "gate without a site", app: leastApp + `,"issuer":"https://kyc.example"`, gate: `"partner":"a","purpose":"Entry"`},
+
+		{name: "no registry", app: `"sms":[{"sender":"log"}]`, want: "registry is missing: write"},
+		{name: "no sms", app: `"registry":{"engine":"csv","path":"people.csv"}`, want: "sms is missing: write"},
+		{name: "unknown registry", app: `"registry":{"engine":"postgres"},"sms":[{"sender":"log"}]`, want: `unknown registry "postgres"; this build has: csv`},
+		{name: "unnamed registry", app: `"registry":{"path":"x"},"sms":[{"sender":"log"}]`, want: "registry does not say which"},
+		{name: "registry no object", app: `"registry":"csv","sms":[{"sender":"log"}]`, want: "registry is not an object"},
+		{name: "unknown sender", app: `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"pigeon"}]`, want: `unknown sms "pigeon"; this build has: http, log`},
+		{name: "unknown state", app: leastApp + `,"state":{"engine":"redis"}`, want: `unknown state "redis"; this build has: memory`},
+		{name: "unknown ledger", app: leastApp + `,"ledger":{"engine":"postgres"}`, want: `unknown ledger "postgres"; this build has: file`},
+		{name: "unknown member", app: leastApp + `,"colour":"blue"`, want: "colour"},
+		{name: "guest's unknown member", app: `"registry":{"engine":"csv","path":"people.csv","colour":1},"sms":[{"sender":"log"}]`, want: "colour"},
+		{name: "no such file", app: `"registry":{"engine":"csv","path":"nobody.csv"},"sms":[{"sender":"log"}]`, want: string(filepath.Separator) + "nobody.csv: put it there, or write its absolute path"},
+		{name: "a directory", app: `"registry":{"engine":"csv","path":"examples"},"sms":[{"sender":"log"}]`, want: "examples is not a file: write"},
+		{name: "no path", app: `"registry":{"engine":"csv"},"sms":[{"sender":"log"}]`, want: "path is missing: write"},
+		{name: "http sender without url", app: `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"http"}]`, want: "url is missing: write"},
+		{name: "http sender's method", app: `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"http","url":"https://a.example","method":"FETCH"}]`, want: "write one of POST"},
+		{name: "http sender's placeholder", app: `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"http","url":"https://a.example","body":"{sms.name}"}]`, want: "{sms.name} is not known: write"},
+		{name: "http sender's field", app: `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"http","url":"https://a.example","header":{"A B":["x"]}}]`, want: "not the name of a header field"},
+
+		{name: "state_grace", app: leastApp + `,"state_grace":"240h"`, want: "state_grace 10d is out of bounds: write"},
+		{name: "negative duration", app: leastApp + `,"state_grace":-1`, want: "out of bounds: write"},
+		{name: "otp length", app: leastApp + `,"otp":{"length":3}`, want: "otp length 3 is out of bounds: write a whole number from 4 to 10"},
+		{name: "otp lifetime", app: leastApp + `,"otp":{"lifetime":"1h"}`, want: "otp lifetime 1h is out of bounds"},
+		{name: "otp attempts", app: leastApp + `,"otp":{"attempts":-1}`, want: "otp attempts -1 is out of bounds"},
+		{name: "otp resend_after", app: leastApp + `,"otp":{"resend_after":"1s"}`, want: "otp resend_after 1s is out of bounds"},
+		{name: "limit without window", app: leastApp + `,"limits":{"codes_per_mobile":{"count":5}}`, want: "limits codes_per_mobile window 0s is out of bounds"},
+		{name: "limit without count", app: leastApp + `,"limits":{"codes_total":{"window":"1m"}}`, want: "limits codes_total count 0 is out of bounds"},
+		{name: "country", app: leastApp + `,"limits":{"countries":[999]}`, want: "countries 999 is no country calling code: write"},
+		{name: "name_match", app: leastApp + `,"name_match":{"strategy":"fuzzy"}`, want: `name_match "fuzzy" is unknown: write`},
+		{name: "name_match percentage without strategy", app: leastApp + `,"name_match":{"partial":60}`, want: "without the strategy partial: write"},
+		{name: "name_match without percentage", app: leastApp + `,"name_match":{"strategy":"partial"}`, want: "name_match partial 0 is out of bounds"},
+		{name: "algorithm", app: leastApp + `,"signing":{"algorithm":"none"}`, want: "write one of ES256, EdDSA, RS256"},
+		{name: "rotate_every", app: leastApp + `,"signing":{"rotate_every":1}`, want: "signing rotate_every 1ns is out of bounds"},
+		{name: "issuer", app: leastApp + `,"issuer":"https://kyc.example/a"`, want: "write https://kyc.example"},
+		{name: "issuer from an unset variable", app: leastApp + `,"issuer":"{env.KYCVS_UNSET}"`, want: "issuer: evaluated placeholder {env.KYCVS_UNSET} is empty: set what it stands for"},
+		{name: "secret unknown placeholder", app: leastApp + `,"secret":["{vault.secret}"]`, want: "secret: unrecognized placeholder {vault.secret}"},
+		{name: "secret from a file that is not there", app: leastApp + `,"secret":["{file.nowhere}"]`, want: "secret: evaluated placeholder {file.nowhere} is empty"},
+		{name: "secret short", app: leastApp + `,"secret":["{env.KYCVS_PURPOSE}x","short"]`, want: "secret has 5 bytes"},
+		{name: "secret twice", app: leastApp + `,"secret":["{env.KYCVS_SECRET}","{env.KYCVS_SECRET}"]`, want: "secret has the same one twice: write"},
+		{name: "secret empty", app: leastApp + `,"secret":[""]`, want: "secret is empty: write"},
+		{name: "notice", app: leastApp + `,"notice":{"contact":"nobody"}`, want: "notice contact \"nobody\" is neither"},
+		{name: "remembered_passes", app: leastApp + `,"remembered_passes":-5`, want: "remembered_passes -5 is out of bounds"},
+		{name: "partner without id", app: leastApp + `,"partners":[{"purpose":"x"}]`, want: "a partner has no id: write"},
+		{name: "partner without purpose", app: leastApp + `,"partners":[{"id":"mall"}]`, want: "purpose is missing: write"},
+		{name: "partner twice", app: leastApp + `,"partners":[{"id":"mall","purpose":"x"},{"id":"mall","purpose":"y"}]`, want: `partner "mall" is given twice`},
+		{name: "partner's origin", app: leastApp + `,"partners":[{"id":"mall","purpose":"x","origins":["https://a.example/"]}]`, want: "write https://a.example"},
+		{name: "partner's purpose with a line break", app: leastApp + `,"partners":[{"id":"mall","purpose":"x\ny"}]`, want: "cannot be shown: write one line"},
+		{name: "partner's purpose written backwards", app: leastApp + `,"partners":[{"id":"mall","purpose":"x\u202ey"}]`, want: "cannot be shown: write one line"},
+
+		{name: "gate's level", app: leastApp, gate: `"level":3,"site":["http://mall.example"]`, want: "level 3 is out of bounds: write a whole number from 0 to 2"},
+		{name: "gate's level and optional", app: leastApp, gate: leastGate + `,"optional":true`, want: "optional and level 2 contradict each other: write one"},
+		{name: "gate without site and partner", app: leastApp, gate: `"level":2`, want: "this gate's site names no host that could be the partner: write"},
+		{name: "gate without site and issuer", app: leastApp, gate: `"level":2,"partner":"a","purpose":"Entry"`, want: "names no host that could be the issuer: write `issuer"},
+		{name: "gate at a wildcard", app: leastApp, gate: `"level":2,"site":["*.example"]`, want: "write `partner NAME`"},
+		{name: "gate at a path", app: leastApp, gate: `"level":2,"site":["mall.example/a"]`, want: "has a path"},
+		{name: "gate's unknown partner", app: leastApp, gate: leastGate + `,"partner":"ward"`, want: `partner "ward" is not known: write`},
+		{name: "gate's other purpose", app: leastApp + `,"partners":[{"id":"ward","purpose":"Visits"}]`, gate: leastGate + `,"partner":"ward","purpose":"Parking"`, want: "one partner has one purpose"},
+		{name: "gate's max_age", app: leastApp, gate: leastGate + `,"max_age":"24h"`, want: "max_age 1d and session 12h contradict each other"},
+		{name: "gate's assertion_ttl", app: leastApp, gate: leastGate + `,"assertion_ttl":"2h"`, want: "assertion_ttl 2h is out of bounds"},
+		{name: "gate's session", app: leastApp, gate: leastGate + `,"session":-5`, want: "session -5ns is out of bounds"},
+		{name: "gate's purpose from an unset variable", app: leastApp, gate: leastGate + `,"purpose":"{env.KYCVS_UNSET}"`, want: "purpose: evaluated placeholder {env.KYCVS_UNSET} is empty"},
+		{name: "gate's purpose of the request", app: leastApp, gate: leastGate + `,"purpose":"Entry to {http.request.host}"`, want: "purpose: unrecognized placeholder {http.request.host}"},
+		{name: "matcher's level", app: leastApp, matcher: `{"level":3}`, want: "level 3 is out of bounds"},
+		{name: "matcher's partner", app: leastApp, matcher: `{"partner":"Mall!"}`, want: "is neither a partner's id nor a host: write"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := validateJSON(t, config(c.app, c.gate, c.matcher))
+			switch {
+			case c.want == "" && err != nil:
+				t.Fatal(err)
+			case c.want != "" && err == nil:
+				t.Fatal("was taken")
+			case c.want != "" && !strings.Contains(err.Error(), c.want):
+				t.Fatalf("got %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestGateNeedsApp(t *testing.T) {
+	setUpMachine(t)
+	err := validateJSON(t, []byte(`{"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"kycvs","level":2}]}]}}}}}`))
+	if err == nil || !strings.Contains(err.Error(), "kycvs is not set up: write the global option") {
+		t.Fatal(err)
+	}
+}
+
+func TestTwoPurposesInJSON(t *testing.T) {
+	setUpMachine(t)
+	gate := func(purpose string) string {
+		return `{"handle":[{"handler":"kycvs","site":["http://a.example"],"partner":"ward","purpose":"` + purpose + `"}]}`
+	}
+	err := validateJSON(t, []byte(`{"apps":{"kycvs":{`+leastApp+`},"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[`+gate("Visits")+`,`+gate("Parking")+`]}}}}}`))
+	if err == nil || !strings.Contains(err.Error(), "one partner has one purpose; write the same one") {
+		t.Fatal(err)
+	}
+}
+
+func TestMatcherNamesPartnerOfNoGate(t *testing.T) {
+	a := &App{conf: &App{resolved: true}}
+	if err := (&Matcher{Partner: "ward"}).configure(a); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.checkMatchers(); err == nil || !strings.Contains(err.Error(), `"ward", for whom no gate answers`) {
+		t.Fatal(err)
+	}
+	if err := a.known.declare(Partner{ID: "ward", Purpose: "Visits"}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.checkMatchers(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestResolveKeepsEverything holds that no option is forgotten when the options
+// are copied and resolved.
+func TestResolveKeepsEverything(t *testing.T) {
+	t.Run("app", func(t *testing.T) {
+		from := new(App)
+		fill(reflect.ValueOf(from).Elem(), "Raw")
+		got, err := from.resolve(caddy.NewReplacer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameExported(t, from, got)
+	})
+	t.Run("gate", func(t *testing.T) {
+		from := &Gate{Level: 2, Partner: "ward", Purpose: "Visits", MaxAge: 1e9, Session: 2e9, AssertionTTL: 1e9,
+			PlainStatus: true, LenientPaths: true, Nested: true, Site: []string{"http://mall.example"}}
+		if err := from.configure(&App{conf: &App{resolved: true}}); err != nil {
+			t.Fatal(err)
+		}
+		sameExported(t, from, from.conf)
+	})
+}
+
+// fill gives every exported field a value that is not its zero value, but for
+// those whose names end in except.
+func fill(v reflect.Value, except string) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() && !strings.HasSuffix(f.Name, except) {
+				fill(v.Field(i), except)
+			}
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), except)
+	case reflect.String:
+		v.SetString("text")
+	case reflect.Int, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		panic(v.Kind())
+	}
+}
+
+func sameExported(t *testing.T, from, got any) {
+	t.Helper()
+	a, b := reflect.ValueOf(from).Elem(), reflect.ValueOf(got).Elem()
+	for i := range a.NumField() {
+		f := a.Type().Field(i)
+		if f.IsExported() && !strings.HasSuffix(f.Name, "Raw") && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			t.Errorf("%s: got %v, want %v", f.Name, b.Field(i), a.Field(i))
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	a := &App{Partners: []Partner{{ID: "mall", Purpose: "Entry"}}}
+	a.fillDefaults()
+	got, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"state_grace":900000000000,"signing":{"algorithm":"ES256","rotate_every":2592000000000000},` +
+		`"otp":{"length":6,"lifetime":180000000000,"attempts":3,"resend_after":30000000000},` +
+		`"limits":{"codes_per_mobile":{"count":5,"window":86400000000000},"wrong_per_mobile":{"count":15,"window":86400000000000},` +
+		`"codes_per_ip":{"count":60,"window":3600000000000},"codes_total":{"count":1000,"window":60000000000},"countries":[91]},` +
+		`"name_match":{"strategy":"exact"},"partners":[{"id":"mall","name":"mall","purpose":"Entry"}],"remembered_passes":100000}`
+	if string(got) != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	for _, c := range []struct{ session, ttl, wantSession, wantTTL time.Duration }{
+		{0, 0, 12 * time.Hour, time.Minute},
+		{30 * time.Second, 0, 30 * time.Second, 30 * time.Second},
+		{time.Hour, 5 * time.Minute, time.Hour, 5 * time.Minute},
+	} {
+		g := &Gate{Session: caddy.Duration(c.session), AssertionTTL: caddy.Duration(c.ttl)}
+		g.fillDefaults()
+		if time.Duration(g.Session) != c.wantSession || time.Duration(g.AssertionTTL) != c.wantTTL {
+			t.Errorf("%+v: got %v and %v", c, time.Duration(g.Session), time.Duration(g.AssertionTTL))
+		}
+	}
+}
+
+// TestSecretsStayHidden holds that what a placeholder stands for is nowhere in
+// the JSON form of what is provisioned.
+func TestSecretsStayHidden(t *testing.T) {
+	t.Setenv("KYCVS_SECRET", "a-secret-that-nobody-may-see")
+	a := &App{Secret: []string{"{env.KYCVS_SECRET}"}}
+	conf, err := a.resolve(caddy.NewReplacer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.conf = conf
+	if conf.Secret[0] != os.Getenv("KYCVS_SECRET") {
+		t.Errorf("got %q", conf.Secret)
+	}
+	s := &HTTPSender{URL: "https://sms.example", Header: http.Header{"Authorization": {"{env.KYCVS_SECRET}"}}, Body: `{"a":{"b":"{env.KYCVS_SECRET}"},"to":"{sms.to}"}`}
+	if err := s.Provision(caddy.Context{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"a":{"b":"a-secret-that-nobody-may-see"},"to":"{sms.to}"}`; s.conf.Body != want {
+		t.Errorf("body: got %s, want %s", s.conf.Body, want)
+	}
+	for _, v := range []any{a, s} {
+		dump, err := json.Marshal(v)
+		if err != nil || strings.Contains(string(dump), "nobody-may-see") {
+			t.Errorf("%v %s", err, dump)
+		}
+	}
+}
+
+func TestPartnerFor(t *testing.T) {
+	app := &App{conf: &App{resolved: true, Partners: []Partner{{ID: "b.example", Name: "The B", Purpose: "Visits"}}}}
+	g := &Gate{Level: 2, Site: []string{"A.example:8080", "b.example"}}
+	if err := g.configure(app); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]Partner{
+		"a.example": {ID: "a.example", Name: "a.example", Purpose: "Entry to a.example"},
+		"b.example": {ID: "b.example", Name: "The B", Purpose: "Visits"},
+		"c.example": {},
+		"":          {},
+	} {
+		got, ok := g.partnerFor(host)
+		if !reflect.DeepEqual(got, want) || ok != (want.ID != "") {
+			t.Errorf("%s: got %+v %v", host, got, ok)
+		}
+	}
+}
+
+func TestFormatDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", time.Second: "1s", 90 * time.Second: "1m30s", time.Minute: "1m", time.Hour: "1h", 90 * time.Minute: "1h30m", 10 * time.Hour: "10h", 48 * time.Hour: "2d", 36 * time.Hour: "36h",
+	} {
+		if got := formatDuration(d); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+}

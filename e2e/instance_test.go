@@ -38,6 +38,7 @@ type setup struct {
 	env      []string          // further environment of the process
 	home     *home             // whose data the instance shares; default: its own
 	upstream *upstream         // default: one of its own
+	second   bool              // the test has an instance already: do not wait for a slot
 	sms      *phones           // default: one of its own
 }
 
@@ -83,8 +84,10 @@ var slots = make(chan struct{}, 3)
 func start(t testing.TB, s setup) *instance {
 	t.Helper()
 	in := prepare(t, s)
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
+	if !s.second {
+		slots <- struct{}{}
+		t.Cleanup(func() { <-slots })
+	}
 	in.run()
 	t.Cleanup(func() {
 		in.stop()

@@ -342,4 +342,4 @@ func (c *Counts) Of(outcome string) int {
 func (*Counts) Lookup(time.Duration) {}
 
 // Signed implements authflow.Observer.
-func (*Counts) Signed() {}
+func (c *Counts) Signed() { c.Handshake("signed") }

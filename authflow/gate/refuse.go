@@ -26,6 +26,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, v *Visit, d Decisi
 	lang := portal.Negotiate(r.Header.Get("Accept-Language"), "")
 	answer := func(p portal.Problem, kind portal.RefusalKind) {
 		if nav {
+			portal.SetRetryAfter(h, p.RetryAfter)
 			// whether the page can be shown or not, the request has been refused
 			_ = pages.Write(w, p.Status, lang, portal.RefusalView{
 				Kind: kind, Required: g.Level, Status: int(v.Pass.Status), Start: p.Start, RetryAfter: p.RetryAfter,

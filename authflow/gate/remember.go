@@ -18,8 +18,9 @@ import (
 // be worked out again: who, what and the signature, in a slot of fixed size
 // without a pointer in it. The memory is bounded by the number of slots, the
 // garbage collector has nothing to look at, and a million passes cost no more
-// per request than a thousand. Buckets of eight slots; in a full one the
-// assertion that ends soonest makes room.
+// per request than a thousand. Buckets of sixteen slots; in a full one, one
+// whose assertion has ended makes room, or else any: with the oldest, passes
+// that come round in turn would push one another out each time.
 type Remembered struct {
 	shards  [shards]shard
 	buckets uint64 // in a shard
@@ -27,7 +28,7 @@ type Remembered struct {
 
 const (
 	shards = 64
-	ways   = 8
+	ways   = 16
 
 	// a slot: key, key id, subject, consent, txn, jti (16 each), four times (8
 	// each), epoch (4), status, signature length (2)
@@ -54,12 +55,12 @@ type shard struct {
 }
 
 // NewRemembered makes room for about n passes, with signatures of up to sigSize
-// bytes. The memory is taken from the system as it comes into use: 128 bytes
-// and the signature for each slot, and a third more slots than passes so that
-// few buckets overflow.
+// bytes. The memory is taken from the system as it comes into use: 132 bytes
+// and the signature for each slot, and two thirds more slots than passes, so
+// that one bucket in fifty overflows.
 func NewRemembered(n, sigSize int) *Remembered {
 	m := &Remembered{}
-	slots := uint64(max(n, 1))*4/3 + shards*ways
+	slots := uint64(max(n, 1))*5/3 + shards*ways
 	m.buckets = slots/(shards*ways) + 1
 	for i := range m.shards {
 		m.shards[i].tags = make([]uint32, m.buckets*ways)
@@ -146,16 +147,15 @@ func (m *Remembered) put(key *[16]byte, s *stamp) {
 	if uint64(offSig+s.sigLength) > size {
 		return
 	}
-	at := first
-	var soonest int64
+	at := first + uint64(tag>>1)%ways
 	for i := first; i < first+ways; i++ {
 		b := sh.slots[i*size:]
 		if sh.tags[i] == 0 || sh.tags[i] == tag && [16]byte(b) == *key {
 			at = i
 			break
 		}
-		if ends := int64(binary.LittleEndian.Uint64(b[offExpires:])); i == first || ends < soonest {
-			at, soonest = i, ends
+		if int64(binary.LittleEndian.Uint64(b[offExpires:])) <= s.issued {
+			at = i
 		}
 	}
 	sh.tags[at] = tag

@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,7 @@ type Ring struct {
 	// now is all that requests touch; nil until Start has succeeded.
 	now atomic.Pointer[moment]
 
-	starting sync.Mutex // held through Start
+	starting chan struct{} // has one element while a Start is under way
 
 	mu      sync.Mutex
 	want    want
@@ -67,9 +68,10 @@ func Open(cfg Config) *Ring {
 		cfg.Now = time.Now
 	}
 	r := &Ring{
-		cfg:     cfg,
-		want:    want{cfg.plan(), true},
-		changed: make(chan struct{}, 1),
+		cfg:      cfg,
+		want:     want{cfg.plan(), true},
+		changed:  make(chan struct{}, 1),
+		starting: make(chan struct{}, 1),
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
@@ -82,8 +84,12 @@ func Open(cfg Config) *Ring {
 // Keys that are there already are enough to start with: if only a change that
 // is due cannot be written, that is logged and tried again later.
 func (r *Ring) Start(ctx context.Context) error {
-	r.starting.Lock()
-	defer r.starting.Unlock()
+	select {
+	case r.starting <- struct{}{}:
+		defer func() { <-r.starting }()
+	case <-ctx.Done():
+		return fmt.Errorf("keyring: waiting for another start: %w", ctx.Err())
+	}
 	if r.isStarted() {
 		return nil
 	}

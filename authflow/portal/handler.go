@@ -197,7 +197,7 @@ func (q *request) fail(err error) {
 		q.problem(e)
 		return
 	}
-	setRetryAfter(q.Header(), e.RetryAfter)
+	SetRetryAfter(q.Header(), e.RetryAfter)
 	q.page(e.Code.HTTPStatus(), ErrorView{Code: string(e.Code), RetryAfter: e.RetryAfter, Back: Prefix})
 }
 

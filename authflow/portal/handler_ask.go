@@ -175,7 +175,7 @@ func (q *request) showCode(status int, a *authflow.Audience, asked authflow.Aske
 	}
 	if problem != nil {
 		view.Problem = &CodeProblem{Code: string(problem.Code), RetryAfter: problem.RetryAfter}
-		setRetryAfter(q.Header(), problem.RetryAfter)
+		SetRetryAfter(q.Header(), problem.RetryAfter)
 	}
 	q.page(status, view)
 }

@@ -78,8 +78,19 @@ func NewPages() (*Pages, error) {
 	return p, nil
 }
 
-// CSP is the value of the Content-Security-Policy field that Write sends.
-func (p *Pages) CSP() string { return p.csp }
+// policy is the Content-Security-Policy for a page. Browsers apply form-action
+// to the redirects after a post too (w3c/webappsec-csp#8): the page for the
+// code leads back to the site, and where the site then sends the person to
+// another origin, to log in, say, they would be stuck on it after the right
+// code. So that page goes without.
+func (p *Pages) policy(v View) string {
+	if _, leadsBack := v.(CodeView); leadsBack {
+		return strings.Replace(p.csp, formsHere, "", 1)
+	}
+	return p.csp
+}
+
+const formsHere = " form-action 'self';"
 
 // Write answers with v, in lang (as Negotiate returned it; English if it is
 // not known), and with status as the HTTP status. It sets every field of the
@@ -101,7 +112,7 @@ func (p *Pages) Write(w http.ResponseWriter, status int, lang string, v View) er
 	// such a post is refused as one from elsewhere.
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("Content-Security-Policy", p.csp)
+	h.Set("Content-Security-Policy", p.policy(v))
 	addVary(h, "Accept-Language")
 
 	lang, err := p.render(buf, lang, v)
@@ -175,5 +186,5 @@ func compactCSS(source string) string {
 func contentSecurityPolicy(style string) string {
 	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+		"';" + formsHere + " frame-ancestors 'none'; base-uri 'none'"
 }

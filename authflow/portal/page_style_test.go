@@ -30,7 +30,7 @@ func TestPolicyNamesTheStyle(t *testing.T) {
 		content, _, _ := strings.Cut(rest, "</style>")
 		sum := sha256.Sum256([]byte(content))
 		want := "style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, want) || csp != p.CSP() {
+		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, want) || strings.Contains(csp, "form-action 'self'") == (strings.HasPrefix(s.name, "code")) {
 			t.Errorf("%s: policy %q, want %s", s.name, csp, want)
 		}
 	}

@@ -37,7 +37,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	setRetryAfter(h, p.RetryAfter)
+	SetRetryAfter(h, p.RetryAfter)
 	body, err := json.Marshal(p)
 	if err != nil {
 		w.WriteHeader(p.Status)
@@ -50,9 +50,9 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	}
 }
 
-// setRetryAfter says how long to wait in whole seconds (RFC 9110, section
+// SetRetryAfter says how long to wait in whole seconds (RFC 9110, section
 // 10.2.3), rounded up: whoever waits that long is not too early.
-func setRetryAfter(h http.Header, d time.Duration) {
+func SetRetryAfter(h http.Header, d time.Duration) {
 	if d > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
 	}

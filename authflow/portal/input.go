@@ -20,15 +20,18 @@ const maxBody = 8 << 10
 // readFields reads the fields of a posted form or of its JSON twin. Every field
 // is a string and stands at most once; those we do not know are ignored.
 func readFields(w http.ResponseWriter, r *http.Request) (map[string]string, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		return nil, &authflow.Error{Code: authflow.BadRequest}
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			return nil, &authflow.Error{Code: authflow.TooLarge}
 		}
+		return nil, &authflow.Error{Code: authflow.BadRequest}
+	}
+	if len(body) == 0 {
+		return map[string]string{}, nil // of whatever kind: withdrawing needs no field
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
 		return nil, &authflow.Error{Code: authflow.BadRequest}
 	}
 	var fields map[string]string

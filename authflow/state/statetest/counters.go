@@ -158,9 +158,12 @@ func limited(err error) error {
 func testWindowRestart(t *testing.T, s state.Store) {
 	b := budget("b", 2)
 	b.Window = life
+	start := time.Now()
 	want(t, "Take", s.Take(t.Context(), b), nil)
 	want(t, "Take", s.Take(t.Context(), b), nil)
-	wantLimit(t, s.Take(t.Context(), b), "b", life)
+	err := s.Take(t.Context(), b)
+	inTime(t, start, life)
+	wantLimit(t, err, "b", life)
 	expire()
 	b.Window = lasting
 	wantLeft(t, s, b, 2)
@@ -171,9 +174,11 @@ func testWindowRestart(t *testing.T, s state.Store) {
 func testWindowFromFirstCharge(t *testing.T, s state.Store) {
 	b := budget("b", 2)
 	b.Window = 2 * life
+	start := time.Now()
 	want(t, "Take", s.Take(t.Context(), b), nil)
 	expire()
 	want(t, "Take", s.Take(t.Context(), b), nil)
+	inTime(t, start, b.Window)
 	expire()
 	b.Window = lasting
 	wantLeft(t, s, b, 2)
@@ -198,8 +203,10 @@ func testGiveBack(t *testing.T, s state.Store) {
 	// A charge given back does not make the window longer.
 	w := budget("w", 2)
 	w.Window = life
+	start := time.Now()
 	want(t, "Take", s.Take(ctx, w, w), nil)
 	want(t, "GiveBack", s.GiveBack(ctx, w.Key, 1), nil)
+	inTime(t, start, life)
 	expire()
 	w.Window = lasting
 	wantLeft(t, s, w, 2)

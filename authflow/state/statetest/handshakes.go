@@ -194,9 +194,11 @@ func testResendParallel(t *testing.T, s state.Store) {
 }
 
 func testResendExtends(t *testing.T, s state.Store) {
-	h, id := sample(), key()
+	h, id, start := sample(), key(), time.Now()
 	want(t, "Create", s.Create(t.Context(), id, h, life), nil)
-	want(t, "Resend", s.Resend(t.Context(), id, 1, h.Code, h.CodeExpires, h.NextSend, lasting), nil)
+	err := s.Resend(t.Context(), id, 1, h.Code, h.CodeExpires, h.NextSend, lasting)
+	inTime(t, start, life)
+	want(t, "Resend", err, nil)
 	if err := s.Resend(t.Context(), id, 2, h.Code, h.CodeExpires, h.NextSend, 0); err == nil {
 		t.Error("Resend for no time: no error")
 	}
@@ -327,13 +329,17 @@ func testReopenParallel(t *testing.T, s state.Store) {
 }
 
 func testReopenExtends(t *testing.T, s state.Store) {
-	h, id := sample(), key()
+	h, id, start := sample(), key(), time.Now()
 	want(t, "Create", s.Create(t.Context(), id, h, life), nil)
-	spend(t, s, id, h.Code)
-	if err := s.Reopen(t.Context(), id, false, 0); err == nil {
-		t.Error("Reopen for no time: no error")
+	right, errSpend := s.Spend(t.Context(), id, h.Code)
+	errZero := s.Reopen(t.Context(), id, false, 0)
+	err := s.Reopen(t.Context(), id, false, lasting)
+	inTime(t, start, life)
+	want(t, "Spend", errSpend, nil)
+	want(t, "Reopen", err, nil)
+	if !right || errZero == nil {
+		t.Errorf("Spend: %v, Reopen for no time: %v; want true and an error", right, errZero)
 	}
-	want(t, "Reopen", s.Reopen(t.Context(), id, false, lasting), nil)
 	expire()
 	wantSame(t, load(t, s, id), h)
 }

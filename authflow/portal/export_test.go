@@ -1,0 +1,4 @@
+package portal
+
+// ReadFields is for the fuzz target.
+var ReadFields = readFields

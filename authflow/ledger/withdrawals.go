@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,14 +25,18 @@ type Withdrawals struct {
 func (w *Withdrawals) Epoch() uint32 { return w.epoch.Load() }
 
 // Add remembers that the consent was withdrawn, until whatever rests on it has
-// ended by itself.
+// ended by itself; for ever if until is zero. Of two times the later counts.
 func (w *Withdrawals) Add(consent [16]byte, until time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.until == nil {
 		w.until = make(map[[16]byte]int64)
 	}
-	w.until[consent] = until.Unix()
+	ends := int64(math.MaxInt64)
+	if !until.IsZero() {
+		ends = until.Unix()
+	}
+	w.until[consent] = max(ends, w.until[consent])
 	// sweep when the set has doubled, so that it stays in proportion to what is
 	// in use without a goroutine of its own
 	if len(w.until) > 2*w.swept+1024 {
@@ -57,7 +62,7 @@ func (w *Withdrawals) Has(consent [16]byte) bool {
 // Learn reads the withdrawals that are still of use from a ledger.
 func (w *Withdrawals) Learn(ctx context.Context, l Ledger, now time.Time) error {
 	return l.Replay(ctx, func(e Entry) error {
-		if e.Event != Withdrawn || e.Until.Before(now) {
+		if e.Event != Withdrawn || !e.Until.IsZero() && e.Until.Before(now) {
 			return nil
 		}
 		raw, err := base64.RawURLEncoding.Strict().DecodeString(e.Consent)

@@ -1,0 +1,125 @@
+package docs
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/kycvs/caddy-kycvs/caddymodule"
+)
+
+// people is what the snippets' people.csv has in it.
+const people = `mobile_number,full_name,vaccine,dose,total_doses,date
++919876543210,Asha Rao,COVISHIELD,1,2,2021-03-15
++919876543210,Asha Rao,COVISHIELD,2,2,2021-06-14
+`
+
+// inOperatorsPlace changes to a folder and an environment like those that the
+// snippets speak of.
+func inOperatorsPlace(t *testing.T) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("people.csv", []byte(people), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KYCVS_SECRET", "a secret of the operator's, new")
+	t.Setenv("KYCVS_SECRET_OLD", "a secret of the operator's, old")
+	t.Setenv("SMS_KEY", "key")
+}
+
+// whole makes a whole Caddyfile of a snippet:
+//
+//   - caddyfile: one already, but for the global block if it begins with a site.
+//   - caddyfile-site: what stands in a site.
+//   - caddyfile-kycvs: what stands in the global option kycvs, but for the
+//     registry and a sender where they are of no interest.
+func whole(f fence) string {
+	site := "mall.example {\n\tkycvs 2\n\trespond ok\n}\n"
+	global := func(options string) string {
+		for option, line := range map[string]string{"registry": "registry csv people.csv\n", "sms": "sms log\n"} {
+			if !hasOption(options, option) {
+				options += line
+			}
+		}
+		return "{\n\tkycvs {\n" + options + "}\n}\n\n"
+	}
+	switch f.kind {
+	case "caddyfile-site":
+		return global("") + "mall.example {\n" + f.text + "}\n"
+	case "caddyfile-kycvs":
+		return global(f.text) + site
+	}
+	if strings.HasPrefix(f.text, "{") {
+		return f.text
+	}
+	return global("") + f.text
+}
+
+func hasOption(options, name string) bool {
+	for line := range strings.Lines(options) {
+		if strings.HasPrefix(line, name+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+func adapt(t *testing.T, text string) []byte {
+	t.Helper()
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatalf("%v\nin\n%s", err, text)
+	}
+	return config
+}
+
+// validate does what `caddy validate` does.
+func validate(t *testing.T, config []byte) {
+	t.Helper()
+	var c caddy.Config
+	if err := caddy.StrictUnmarshalJSON(config, &c); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(&c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCaddyfiles holds that what stands in the pages can be written into a
+// Caddyfile as it is.
+func TestCaddyfiles(t *testing.T) {
+	all := fences(t, "caddyfile", "caddyfile-site", "caddyfile-kycvs")
+	inOperatorsPlace(t)
+	for _, f := range all {
+		t.Run(fmt.Sprintf("%s:%d", filepath.Base(f.path), f.line), func(t *testing.T) {
+			if strings.Contains(f.text, "    ") && !strings.Contains(f.text, "\t") {
+				t.Error("is indented by spaces")
+			}
+			validate(t, adapt(t, whole(f)))
+		})
+	}
+	if made, err := filepath.Glob("*"); err != nil || len(made) != 1 {
+		t.Errorf("validating left %v behind (%v)", made, err)
+	}
+}
+
+func TestJSONConfigs(t *testing.T) {
+	all := fences(t, "json")
+	inOperatorsPlace(t)
+	for _, f := range all {
+		t.Run(fmt.Sprintf("%s:%d", filepath.Base(f.path), f.line), func(t *testing.T) {
+			if !json.Valid([]byte(f.text)) {
+				t.Fatal("is no JSON")
+			}
+			validate(t, []byte(f.text))
+		})
+	}
+}

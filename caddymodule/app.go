@@ -25,6 +25,7 @@ import (
 
 // appRun is what an App has beyond its configuration.
 type appRun struct {
+	ctx     caddy.Context
 	storage certmagic.Storage
 	logger  *slog.Logger
 
@@ -51,6 +52,7 @@ type parts struct {
 
 // Provision reads the configuration. It creates and opens nothing.
 func (a *App) Provision(ctx caddy.Context) error {
+	a.run.ctx = ctx
 	a.run.storage = ctx.Storage()
 	a.run.logger = newLogger()
 	a.run.ready = make(chan struct{})
@@ -286,6 +288,9 @@ func (a *App) sayWhatMatters() {
 	}
 	if p, ok := a.run.parts.registry.(interface{ People() int }); ok {
 		log.Info("the registry is open", "people", p.People())
+	}
+	if logs := unfilteredLogs(a.run.ctx); len(logs) > 0 {
+		log.Warn("a log takes lines of Caddy's own that show request headers, the assertion among them: write the `format filter` lines of docs/privacy.md into it", "logs", logs)
 	}
 	for _, s := range a.run.order {
 		if !s.hasTop() {

@@ -220,9 +220,9 @@ https://lanes.example {
 	@v2 kycvs 2
 	@v1 kycvs 1
 	@v0 kycvs 0
-	header X-Status "[{http.kycvs.status}]"
-	header X-Decision "[{http.kycvs.decision}]"
-	header X-Subject "[{http.kycvs.subject}]"
+	header >X-Status "[{http.kycvs.status}]"
+	header >X-Decision "[{http.kycvs.decision}]"
+	header >X-Subject "[{http.kycvs.subject}]"
 	header @v0 +X-Lane zero
 	header @v1 +X-Lane one
 	header @v2 +X-Lane two
@@ -231,9 +231,9 @@ https://lanes.example {
 https://open.example {
 	kycvs /ward/* 2
 	@v kycvs 2 open.example
-	header X-Status "[{http.kycvs.status}]"
+	header >X-Status "[{http.kycvs.status}]"
 	header @v X-Lane two
-	respond "hello"
+	respond "hello {http.kycvs.status}."
 }`})
 	for _, p := range []person{asha, vikram, meera} {
 		want := string(rune('0' + p.status))
@@ -274,7 +274,7 @@ https://open.example {
 	}
 	o := in.browse(t, "https://open.example")
 	o.signIn(asha)
-	if a := o.fetch("/open"); a.Header.Get("X-Lane") != "two" || a.StatusCode != 200 {
+	if a := o.fetch("/open"); a.Header.Get("X-Lane") != "two" || a.StatusCode != 200 || a.Header.Get("X-Status") != "[]" || string(a.body) != "hello ." {
 		t.Errorf("the matcher on an open path: %v", a)
 	}
 	if a := in.browse(t, "https://open.example").fetch("/open"); a.Header.Get("X-Lane") != "" || a.StatusCode != 200 {

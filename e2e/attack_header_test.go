@@ -171,7 +171,7 @@ func TestRawLines(t *testing.T) {
 					if first { // right behind the request line
 						head = lines + head
 					} else {
-						head += lines
+						head += "X-Own: kept\r\n" + lines
 					}
 					c := a.dialTLS(t, r.host, "http/1.1")
 					defer c.Close()

@@ -80,6 +80,7 @@ https://work.example {
 	}
 	kycvs /c/* 0 {
 		partner outer
+		purpose "The outer door"
 	}
 	reverse_proxy %UP%
 }
@@ -148,7 +149,13 @@ https://work.example {
 	rewrite /ward/published/* /open/published
 	uri /strip/* strip_prefix /strip
 	uri /replace/* replace /replace/ /ward/
-	try_files /try/* /ward/index.html
+	@try {
+		path /try/*
+		file {
+			try_files /ward/index.html
+		}
+	}
+	rewrite @try {file_match.relative}
 	rewrite /twice/* /twice/../ward/x
 	kycvs /ward/* 2
 	reverse_proxy %UP%
@@ -168,9 +175,7 @@ https://handle.example {
 		kycvs /ward/* 2
 		reverse_proxy %UP%
 	}
-	handle {
-		reverse_proxy %UP%
-	}
+	reverse_proxy %UP%
 }`})
 	for _, c := range []struct {
 		host, path string

@@ -517,7 +517,7 @@ func TestNoRecordAndAmbiguous(t *testing.T) {
 		b := in.browse(t, "https://work.example")
 		txn, code := b.ask(elder)
 		b.verify(txn, code).refuses(t, 403, "ambiguous")
-		for _, year := range []string{"", "x", "50", "0", "99999", "-1950", "1e3"} {
+		for _, year := range []string{"", "x", "50", "0", "99999", "1e3", "1799"} {
 			b.json("/.kycvs/verify", fields{"txnId": txn, "birth_year": year}).refuses(t, 400, "bad_request")
 		}
 		b.json("/.kycvs/verify", fields{"txnId": txn, "otp": code}).refuses(t, 400, "")

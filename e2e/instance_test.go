@@ -132,13 +132,16 @@ func prepare(t testing.TB, s setup) *instance {
 
 // config is the whole Caddyfile for s on this instance's ports.
 func (in *instance) config(s setup) string {
+	certs := ""
+	if strings.Contains(s.sites, "https://") {
+		certs = "local_certs\n\tskip_install_trust"
+	}
 	return in.fill(fmt.Sprintf(`{
 	admin %s
 	http_port %%HTTP%%
 	https_port %%TLS%%
 	default_bind 127.0.0.1
-	local_certs
-	skip_install_trust
+	%s
 	auto_https disable_redirects
 	grace_period 3s
 	%s
@@ -149,7 +152,7 @@ func (in *instance) config(s setup) string {
 	}
 }
 %s
-`, in.admin, s.global, or(s.registry, "registry csv people.csv"), or(s.sender, "sms http %SMS%"), s.kycvs, s.sites))
+`, in.admin, certs, s.global, or(s.registry, "registry csv people.csv"), or(s.sender, "sms http %SMS%"), s.kycvs, s.sites))
 }
 
 func (in *instance) fill(s string) string {

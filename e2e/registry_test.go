@@ -28,19 +28,37 @@ func TestRegistryFileChanges(t *testing.T) {
 		in.write("people.csv", people+"9876504000,New Comer,COVAXIN,1,2,2021-05-01,1990,10000000000099,completed\n")
 		in.becomes(t, b, person{"9876504000", "New Comer", 1})
 	})
-	for name, bad := range map[string]string{
+	for name, bad := range map[string]string{ // the file is refused, the old content kept
 		"no header":        "9876543210,Asha Rao\n",
 		"a column missing": "mobile_number,vaccine\n9876543210,COVISHIELD\n",
 		"not CSV":          "\x00\x01\x02\"\"\"",
 		"empty":            "",
-		"a bad row":        people + "12,Bad Number,COVISHIELD,1,2,2021-05-01,1990,1,completed\n",
-		"a bad date":       people + "9876505000,Bad Date,COVISHIELD,1,2,2021-13-45,1990,2,completed\n",
-		"an open quote":    people + "9876505000,\"Bad Quote,COVISHIELD,1,2,2021-05-01,1990,2,completed\n",
 	} {
 		t.Run("bad: "+name, func(t *testing.T) {
 			before := strings.Count(in.log.String(), `"level":"error"`)
 			in.write("people.csv", bad)
 			eventually(t, "an error in the log", func() bool { return strings.Count(in.log.String(), `"level":"error"`) > before })
+			in.browse(t, "https://work.example").signIn(asha)
+			in.write("people.csv", people)
+		})
+	}
+	for name, row := range map[string]string{ // the row is set aside, the others count
+		"a bad number":   "12,Bad Number,COVISHIELD,1,2,2021-05-01,1990,1,completed\n",
+		"a bad date":     "9876505000,Bad Date,COVISHIELD,1,2,2021-13-45,1990,2,completed\n",
+		"a future date":  "9876505000,Bad Date,COVISHIELD,1,2,2921-01-01,1990,2,completed\n",
+		"a bad dose":     "9876505000,Bad Date,COVISHIELD,x,2,2021-05-01,1990,2,completed\n",
+		"no name":        "9876505000,,COVISHIELD,1,2,2021-05-01,1990,2,completed\n",
+		"fields missing": "9876505000,Bad Date\n",
+		"an open quote":  "9876505000,\"Bad Quote,COVISHIELD,1,2,2021-05-01,1990,2,completed\n",
+	} {
+		t.Run("bad row: "+name, func(t *testing.T) {
+			before := len(in.log.String())
+			in.write("people.csv", people+row)
+			var said string
+			eventually(t, "the log says so", func() bool {
+				said = in.log.String()[before:]
+				return strings.Contains(said, `"level":"error"`) || strings.Contains(said, `"level":"warn"`)
+			})
 			in.browse(t, "https://work.example").signIn(asha)
 			tail := in.log.tail(4000)
 			for _, secret := range []string{"Bad Number", "Bad Date", "Bad Quote", "9876505000"} {

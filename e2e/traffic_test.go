@@ -356,14 +356,14 @@ func TestOrdinaryTraffic(t *testing.T) {
 		t.Errorf("404: %v", a)
 	}
 	in.up.take()
-	a := b.do("PATCH", "/ward/x?q=%2F..%2f;&&=", "application/x-own; a=b", "body", "X-Own", "a, b", "X-Own", "c", "Authorization", "Bearer abc", "X-Big", strings.Repeat("y", 30000),
+	a := b.do("PATCH", "/ward/x?q=%2F..%2f;&&=", "application/x-own; a=b", "body", "X-Own", "a, b", "X-Own", "c", "Authorization", "Bearer abc", "X-Big", strings.Repeat("y", 7000),
 		"If-None-Match", `"e"`, "X-Forwarded-For", "1.2.3.4", "User-Agent", "", "Prefer", "respond-async", "X-Empty", "")
 	seen := in.up.take()
 	if a.StatusCode != 200 || len(seen) != 1 {
 		t.Fatalf("got %v", a)
 	}
 	q := seen[0]
-	for name, want := range map[string]string{"Content-Type": "application/x-own; a=b", "X-Own": "a, b|c", "Authorization": "Bearer abc", "X-Big": strings.Repeat("y", 30000), "If-None-Match": `"e"`, "Prefer": "respond-async", "X-Empty": "", "Content-Length": "4"} {
+	for name, want := range map[string]string{"Content-Type": "application/x-own; a=b", "X-Own": "a, b|c", "Authorization": "Bearer abc", "X-Big": strings.Repeat("y", 7000), "If-None-Match": `"e"`, "Prefer": "respond-async", "X-Empty": "", "Content-Length": "4"} {
 		if got := strings.Join(q.values(name), "|"); got != want {
 			t.Errorf("%s arrived as %.60q", name, got)
 		}

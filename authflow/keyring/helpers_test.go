@@ -73,10 +73,10 @@ func (m *memory) Unlock(_ context.Context, name string) error {
 
 func (m *memory) Load(ctx context.Context, key string) ([]byte, error) {
 	m.mu.Lock()
-	value, ok, err := m.values[key], false, m.loading
-	_, ok = m.values[key]
+	value, ok := m.values[key]
+	err, slow := m.loading, m.slow
 	m.mu.Unlock()
-	if e := pause(ctx, m.slow); e != nil {
+	if e := pause(ctx, slow); e != nil {
 		return nil, e
 	}
 	if err == nil && !ok {
@@ -86,7 +86,10 @@ func (m *memory) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (m *memory) Store(ctx context.Context, key string, value []byte) error {
-	if err := pause(ctx, m.slow); err != nil {
+	m.mu.Lock()
+	slow := m.slow
+	m.mu.Unlock()
+	if err := pause(ctx, slow); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -114,6 +117,15 @@ func (m *memory) text() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return string(m.values[storageKey])
+}
+
+func (m *memory) plan(t testing.TB) plan {
+	t.Helper()
+	d, err := parse([]byte(m.text()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Plan
 }
 
 func (m *memory) keys(t testing.TB) []entry {

@@ -309,8 +309,8 @@ func TestReconfigure(t *testing.T) {
 				if s.Algorithm() != c.algorithm {
 					t.Errorf("signs with %s", s.Algorithm())
 				}
-				if c.every != 10*time.Hour && time.Duration(a.doc.Plan.RotateEvery) != c.every {
-					t.Errorf("rotates every %v", time.Duration(a.doc.Plan.RotateEvery))
+				if c.every != 10*time.Hour && time.Duration(store.plan(t).RotateEvery) != c.every {
+					t.Errorf("rotates every %v", time.Duration(store.plan(t).RotateEvery))
 				}
 			})
 		})
@@ -349,7 +349,7 @@ func TestConfigurationsThatDiffer(t *testing.T) {
 		if s, _ := a.Signer(); s.Algorithm() != jose.ES256 {
 			t.Errorf("signs with %s, not what was started last", s.Algorithm())
 		}
-		if d := time.Duration(a.doc.Plan.Retain); d != 2*time.Hour {
+		if d := time.Duration(store.plan(t).Retain); d != 2*time.Hour {
 			t.Errorf("retains for %v, too short for one of them", d)
 		}
 		if store.stores > 6 {

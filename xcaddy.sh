@@ -111,6 +111,10 @@ run)
 		if [ $adapted = no ]; then
 			set -- --adapter caddyfile "$@"
 		fi
+		# What it says to whoever opens it, it says on the terminal: whom to try.
+		printf '\n' >&2
+		sed -n '/^#/!q; s/^# \{0,1\}//p' Caddyfile.example >&2
+		printf '\n' >&2
 		exec ./caddy run --config Caddyfile.example "$@"
 	fi
 	;;

@@ -25,7 +25,12 @@ type Minted struct {
 	assertion.Variable
 	Signature []byte
 	Template  *assertion.Template
+
+	room [64]byte // for a remembered signature, so that it needs no memory of its own
 }
+
+// SetSignature copies a signature in.
+func (m *Minted) SetSignature(sig []byte) { m.Signature = append(m.room[:0], sig...) }
 
 // Compact returns the assertion as it is sent.
 func (m *Minted) Compact() string {

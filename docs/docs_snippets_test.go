@@ -3,17 +3,24 @@ package docs
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
-	_ "github.com/kycvs/caddy-kycvs/caddymodule"
+	"github.com/kycvs/caddy-kycvs/authflow/sms"
+	"github.com/kycvs/caddy-kycvs/caddymodule"
 )
 
 // people is what the snippets' people.csv has in it.
@@ -108,6 +115,65 @@ func TestCaddyfiles(t *testing.T) {
 	}
 	if made, err := filepath.Glob("*"); err != nil || len(made) != 1 {
 		t.Errorf("validating left %v behind (%v)", made, err)
+	}
+}
+
+// TestSenders sends a message through each sender of sms.md.
+func TestSenders(t *testing.T) {
+	m := sms.Message{
+		To:    "+919876543210",
+		Text:  "263665 is \"your\" code & more.\n\n@mall.example #263665",
+		Code:  "263665",
+		TxnID: "680a300f-3d85-4906-a080-3efc1b91d6f2",
+	}
+	all := fences(t, "caddyfile-kycvs")
+	inOperatorsPlace(t)
+	sent := 0
+	for _, f := range all {
+		if !hasOption(f.text, "sms") {
+			continue
+		}
+		t.Run(fmt.Sprintf("%s:%d", filepath.Base(f.path), f.line), func(t *testing.T) {
+			var got []string // what each request says, however it says it
+			provider := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				said := string(body)
+				if form, err := url.ParseQuery(r.URL.RawQuery + "&" + said); err == nil && !json.Valid(body) {
+					said = fmt.Sprintf("%q", form)
+				}
+				got = append(got, said)
+			}))
+			defer provider.Close()
+			text := regexp.MustCompile(`https://\w+\.example`).ReplaceAllString(f.text, provider.URL)
+			d := caddyfile.NewTestDispenser(text)
+			for d.Next() {
+				s := new(caddymodule.HTTPSender)
+				if err := s.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Provision(caddy.Context{}); err != nil {
+					t.Fatal(err)
+				}
+				sender, err := s.Sender(caddymodule.OpenOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := sender.Send(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+				said := got[len(got)-1]
+				if !strings.Contains(said, m.To) || !strings.Contains(said, `is \"your\" code`) || strings.Contains(said, "{sms.") {
+					t.Errorf("the provider got %s", said)
+				}
+				sent++
+			}
+		})
+	}
+	if sent < 5 {
+		t.Errorf("%d senders were tried, want at least 5", sent)
 	}
 }
 

@@ -76,6 +76,9 @@ func TestWalk(t *testing.T) {
 			if !filtered && !strings.Contains(log, "eyJ") {
 				t.Error("without the filters there is no assertion in the log either, so what do they do?")
 			}
+			if warned := strings.Contains(log, "`format filter` lines"); warned == filtered {
+				t.Errorf("start-up warned that filters are missing: %v", warned)
+			}
 		})
 	}
 }

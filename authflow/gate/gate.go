@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/assertion"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
 )
@@ -212,7 +213,6 @@ func isWebSocketConnect(r *http.Request) bool {
 func (g *Gate) look(r *http.Request, v *Visit) Decision {
 	a := v.audiences[g.Partner]
 	c := Check{MaxAge: g.MaxAge, Session: g.Session, TTL: g.TTL}
-	var compact string
 	var m authflow.Minted
 	p, found, err := g.Site.Services.open(a, v.cookie, c, &m)
 	if err != nil {
@@ -231,7 +231,8 @@ func (g *Gate) look(r *http.Request, v *Visit) Decision {
 	if g.Rank < v.rank {
 		return Passed // a more specific gate has attached its own
 	}
-	if compact = m.Compact(); len(compact) > maxAssertion {
+	compact := m.Compact()
+	if len(compact) > assertion.MaxSize {
 		return Unavailable
 	}
 	v.rank = g.Rank

@@ -10,8 +10,6 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 )
 
-const maxAssertion = assertion.MaxSize
-
 // Check is what a pass must be, beside valid.
 type Check struct {
 	MaxAge  time.Duration // since the handshake; 0: any age
@@ -106,7 +104,7 @@ func (sv *Services) openToken(a *authflow.Audience, token string, c Check, now t
 				Subject: s.Subject, ID: s.id, Consent: s.Consent, TxnID: s.TxnID,
 				IssuedAt: s.issued, Expires: s.expires, AuthTime: s.AuthTime, Status: int(s.Status),
 			}
-			m.Signature = append([]byte(nil), s.sig[:s.sigLength]...)
+			m.SetSignature(s.sig[:s.sigLength])
 			m.Template = a.Template(signer)
 			return s.Pass, true, nil
 		}
@@ -119,14 +117,12 @@ func (sv *Services) openToken(a *authflow.Audience, token string, c Check, now t
 	if signerErr != nil {
 		return p, true, signerErr
 	}
-	minted, err := sv.Minter.Mint(a, &p, c.TTL, now)
-	if err != nil {
+	if *m, err = sv.Minter.Mint(a, &p, c.TTL, now); err != nil {
 		return p, true, err
 	}
-	*m = minted
-	if n := copy(s.sig[:], minted.Signature); n == len(minted.Signature) {
-		s.Pass, s.id, s.kid, s.epoch, s.sigLength = p, minted.ID, kidOf(signer), epoch, n
-		s.issued, s.expires = minted.IssuedAt, minted.Expires
+	if n := copy(s.sig[:], m.Signature); n == len(m.Signature) {
+		s.Pass, s.id, s.kid, s.epoch, s.sigLength = p, m.ID, kidOf(signer), epoch, n
+		s.issued, s.expires = m.IssuedAt, m.Expires
 		sv.Remembered.put(&key, &s)
 	}
 	return p, true, nil

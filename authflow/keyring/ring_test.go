@@ -160,10 +160,10 @@ func TestRotation(t *testing.T) {
 		{name: "one second, slow storage", every: time.Second, ttl: time.Second, slow: 20 * time.Millisecond, knock: time.Second, step: 10 * time.Millisecond, run: 20 * time.Second},
 		{name: "one second, a clock behind", every: time.Second, ttl: time.Second, skew: -100 * time.Millisecond, knock: time.Second, step: 10 * time.Millisecond, run: 20 * time.Second},
 		{name: "one second, a clock ahead", every: time.Second, ttl: time.Second, skew: 100 * time.Millisecond, step: 10 * time.Millisecond, run: 20 * time.Second},
-		{name: "a minute", every: time.Minute, ttl: time.Minute, slow: time.Second, knock: time.Second, skew: 5 * time.Second, step: time.Second, run: time.Hour},
-		{name: "an hour, long assertions", every: time.Hour, ttl: 3 * time.Hour, slow: time.Second, skew: -30 * time.Second, step: 30 * time.Second, run: 48 * time.Hour},
+		{name: "a minute", every: time.Minute, ttl: time.Minute, slow: time.Second, knock: time.Second, skew: 5 * time.Second, step: time.Second, run: 20 * time.Minute},
+		{name: "an hour, long assertions", every: time.Hour, ttl: 3 * time.Hour, slow: time.Second, skew: -30 * time.Second, step: time.Minute, run: 24 * time.Hour},
 		{name: "a month", every: 30 * 24 * time.Hour, ttl: time.Minute, slow: time.Second, skew: 30 * time.Second, step: 29 * time.Minute, run: 65 * 24 * time.Hour},
-		{name: "little notice", every: time.Hour, publish: 4 * time.Second, ttl: time.Minute, slow: 100 * time.Millisecond, step: time.Second, run: 3 * time.Hour},
+		{name: "little notice", every: time.Hour, publish: 4 * time.Second, ttl: time.Minute, slow: 100 * time.Millisecond, step: 2 * time.Second, run: 130 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

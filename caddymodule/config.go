@@ -207,6 +207,8 @@ type Partner struct {
 	// partner's programs may leave the field `consent` out. The default is empty: the
 	// field is required.
 	Consent string `json:"consent,omitempty"`
+
+	assumed bool // the purpose is the default: a gate that says one decides
 }
 
 // CaddyModule returns the Caddy module information.

@@ -274,7 +274,7 @@ func TestPartnerFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]Partner{
-		"a.example": {ID: "a.example", Name: "a.example", Purpose: "Entry to a.example"},
+		"a.example": {ID: "a.example", Name: "a.example", Purpose: "Entry to a.example", assumed: true},
 		"b.example": {ID: "b.example", Name: "The B", Purpose: "Visits"},
 		"c.example": {},
 		"":          {},
@@ -293,5 +293,30 @@ func TestFormatDuration(t *testing.T) {
 		if got := formatDuration(d); got != want {
 			t.Errorf("%v: got %s, want %s", d, got, want)
 		}
+	}
+}
+
+// A partner's purpose need be said once: gates that say none take it.
+func TestPurposeSaidOnce(t *testing.T) {
+	said, silent := Partner{ID: "a", Purpose: "Parking"}, Partner{ID: "a", Purpose: "Entry to a", assumed: true}
+	for name, order := range map[string][]Partner{"first": {said, silent}, "last": {silent, said}, "never": {silent, silent}} {
+		var b partnerBook
+		for _, p := range order {
+			if err := b.declare(p, ""); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		want := "Parking"
+		if name == "never" {
+			want = "Entry to a"
+		}
+		if got := b.purposeOf(silent); got != want {
+			t.Errorf("%s: the purpose is %q", name, got)
+		}
+	}
+	var b partnerBook
+	_ = b.declare(said, "")
+	if err := b.declare(Partner{ID: "a", Purpose: "Dancing"}, ""); err == nil {
+		t.Error("two purposes for one partner")
 	}
 }

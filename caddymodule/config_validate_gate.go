@@ -113,7 +113,7 @@ func (g *Gate) hostsAsPartners(a *App, site site) ([]Partner, error) {
 	for _, host := range site.hosts {
 		p, known := a.partner(host)
 		if !known {
-			p = Partner{ID: host, Name: host, Purpose: cmp.Or(g.Purpose, "Entry to "+host)}
+			p = Partner{ID: host, Name: host, Purpose: cmp.Or(g.Purpose, "Entry to "+host), assumed: g.Purpose == ""}
 		} else if err := g.agreesWith(p); err != nil {
 			return nil, err
 		}
@@ -186,7 +186,10 @@ type partnerBook struct {
 	asked    []string // partners that matchers name
 }
 
-type declaration struct{ purpose, where string }
+type declaration struct {
+	purpose, where string
+	assumed        bool // nobody wrote it
+}
 
 // declare returns an error if the partner has another purpose already. where
 // may be empty.
@@ -194,19 +197,30 @@ func (b *partnerBook) declare(p Partner, where string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before, ok := b.declared[p.ID]
-	if ok && before.purpose != p.Purpose {
+	if ok && p.assumed {
+		return nil // what another gate says of the partner stands
+	}
+	if ok && !before.assumed && before.purpose != p.Purpose {
 		if before.where != "" {
 			before.where = " at " + before.where
 		}
 		return fmt.Errorf("partner %q has the purpose %q%s and %q here: one partner has one purpose; write the same one, or another partner", p.ID, before.purpose, before.where, p.Purpose)
 	}
-	if !ok {
+	if !ok || before.assumed {
 		if b.declared == nil {
 			b.declared = map[string]declaration{}
 		}
-		b.declared[p.ID] = declaration{p.Purpose, where}
+		b.declared[p.ID] = declaration{p.Purpose, where, p.assumed}
 	}
 	return nil
+}
+
+// purposeOf returns the purpose that a partner was declared with, once every
+// gate is provisioned.
+func (b *partnerBook) purposeOf(p Partner) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return cmp.Or(b.declared[p.ID].purpose, p.Purpose)
 }
 
 // ask notes that a matcher names a partner.

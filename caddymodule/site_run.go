@@ -87,7 +87,7 @@ func (a *App) join(ctx caddy.Context, g *Gate) *gate.Gate {
 
 func (g *Gate) shownPartner(host string) (authflow.Partner, bool) {
 	p, ok := g.partnerFor(host)
-	return authflow.Partner{ID: p.ID, Name: cmp.Or(p.Name, p.ID), Purpose: p.Purpose}, ok
+	return authflow.Partner{ID: p.ID, Name: cmp.Or(p.Name, p.ID), Purpose: g.run.app.known.purposeOf(p)}, ok
 }
 
 // rank says how specific a gate is: first how deep in its site it stands, then

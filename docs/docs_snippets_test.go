@@ -149,7 +149,7 @@ func TestSenders(t *testing.T) {
 			defer provider.Close()
 			text := regexp.MustCompile(`https://\w+\.example`).ReplaceAllString(f.text, provider.URL)
 			d := caddyfile.NewTestDispenser(text)
-			for d.Next() {
+			for d.Next() && d.NextArg() { // sms, and which
 				s := new(caddymodule.HTTPSender)
 				if err := s.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
 					t.Fatal(err)

@@ -220,7 +220,7 @@ func TestForgedTrailer(t *testing.T) {
 								continue
 							}
 							got := a.send(t, protocol, request{host: r.host, path: r.path, cookie: a.cookie(r), fields: fs, body: body, trailers: c.trailers})
-							seen := a.up.settled()
+							seen := a.up.take()
 							if r.want != shut && len(seen) == 0 {
 								t.Errorf("%s: the request did not arrive: %v", c.attack, got)
 								continue

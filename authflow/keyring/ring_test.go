@@ -269,19 +269,22 @@ func TestReconfigure(t *testing.T) {
 		algorithm jose.SignatureAlgorithm
 		every     time.Duration
 		retain    time.Duration
+		after     time.Duration // how long it ran before
 	}{
-		{"algorithm", jose.ES256, 10 * time.Hour, time.Hour},
-		{"algorithm, never rotates", jose.ES256, 0, time.Hour},
-		{"much faster", jose.EdDSA, 5 * time.Minute, time.Hour},
-		{"all at once", jose.ES256, time.Minute, time.Second},
-		{"longer", jose.EdDSA, 1000 * time.Hour, 10 * time.Hour},
+		{"algorithm", jose.ES256, 10 * time.Hour, time.Hour, time.Minute},
+		{"algorithm, never rotates", jose.ES256, 0, time.Hour, time.Minute},
+		{"much faster", jose.EdDSA, 5 * time.Minute, time.Hour, time.Minute},
+		{"all at once", jose.ES256, time.Minute, time.Second, time.Minute},
+		{"longer", jose.EdDSA, 1000 * time.Hour, 10 * time.Hour, time.Minute},
+		{"shorter, just before a switch", jose.EdDSA, 10 * time.Hour, time.Second, 10*time.Hour - time.Minute},
+		{"all at once, just before a switch", jose.ES256, time.Minute, time.Second, 10*time.Hour - time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newMemory()
 				cfg := Config{Storage: store, Algorithm: jose.EdDSA, RotateEvery: 10 * time.Hour, Retain: time.Hour}
 				a, b := start(t, cfg), start(t, cfg)
-				time.Sleep(time.Minute)
+				time.Sleep(c.after)
 				first := kid(t, a)
 				var warm verifier
 				warm.knows(t, a, first)

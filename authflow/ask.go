@@ -18,6 +18,8 @@ type Person struct {
 	Consent string // "Y"
 }
 
+var errPartnerEnded = errors.New("the partner's registration has ended: see `expires`")
+
 // Check says what is wrong with what was typed, in the order of the form: an
 // empty list if nothing is. It spends nothing and asks nobody.
 func (f *Flow) Check(p Person) []Code {
@@ -56,6 +58,9 @@ func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret str
 	mobile, name, problems := f.read(p)
 	if len(problems) > 0 {
 		return Asked{}, fail(problems[0])
+	}
+	if a.Ended(f.Now()) {
+		return Asked{}, f.down(errPartnerEnded)
 	}
 	if len(ret) > MaxReturn {
 		ret = ""

@@ -15,7 +15,12 @@ type Partner struct {
 	ID      string
 	Name    string // as the person is shown it
 	Purpose string // as the person is shown it
+	// Until is when the partner's registration ends; zero for never.
+	Until time.Time
 }
+
+// Ended tells whether the partner is no longer served.
+func (p *Partner) Ended(now time.Time) bool { return !p.Until.IsZero() && !now.Before(p.Until) }
 
 // Audience is a partner at one site: whom an assertion is for, who issues it,
 // and what a pass is good for.

@@ -38,6 +38,9 @@ func (f *Flow) Confirm(ctx context.Context, a *Audience, browser ID128, txn ID12
 	if err != nil {
 		return Granted{}, err
 	}
+	if a.Ended(f.Now()) {
+		return Granted{}, f.down(errPartnerEnded)
+	}
 	var year int
 	if h.Proved {
 		var ok bool

@@ -15,10 +15,10 @@ import (
 
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// decodeSegment decodes base64url without padding; false for an empty segment,
-// stray bits in the last character, and line breaks, which Go's decoder skips.
+// decodeSegment decodes base64url without padding; false for stray bits in the
+// last character, and for line breaks, which Go's decoder skips.
 func decodeSegment(s string) ([]byte, bool) {
-	if s == "" || strings.ContainsAny(s, "\r\n") {
+	if strings.ContainsAny(s, "\r\n") {
 		return nil, false
 	}
 	b, err := strictBase64.DecodeString(s)

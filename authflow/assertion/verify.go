@@ -199,7 +199,8 @@ func split(compact string) (parts, error) {
 	}
 	for i, to := range []*[]byte{&p.header, &p.payload, &p.signature} {
 		b, ok := decodeSegment(segments[i])
-		if !ok {
+		// Without a signature it is whole, but wrong: by its alg, or by its signature.
+		if !ok || len(b) == 0 && to != &p.signature {
 			return p, fmt.Errorf("%w: part %d is not base64url without padding", ErrMalformed, i+1)
 		}
 		*to = b

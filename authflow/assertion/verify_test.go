@@ -191,11 +191,10 @@ func badCases(t testing.TB) []badCase {
 		}
 		header := strings.Replace(edHdr, "EdDSA", alg, 1)
 		compact := forge(t, sign, header, good)
-		if strings.EqualFold(alg, "none") {
-			add("alg "+alg+" without a signature", ErrMalformed, compact)
-			compact += "AA"
-		}
 		add("alg "+alg, ErrAlgorithm, compact)
+		if strings.EqualFold(alg, "none") {
+			add("alg "+alg+" with a signature", ErrAlgorithm, compact+segment(goodJWS, 2))
+		}
 	}
 	add("HMAC with the public key", ErrAlgorithm, forge(t, "HS256", `{"alg":"HS256","kid":"`+esKid+`","typ":"kycvs+jwt"}`, good))
 	hdr("an Ed25519 key as ES256", ErrAlgorithm, strings.Replace(edHdr, "EdDSA", "ES256", 1))
@@ -208,6 +207,7 @@ func badCases(t testing.TB) []badCase {
 	add("r and s the order", ErrSignature, encode(esHdr)+"."+encode(good)+"."+encode(strings.Repeat(string(elliptic.P256().Params().N.Bytes()), 2)))
 	add("r and s all ones", ErrSignature, encode(esHdr)+"."+encode(good)+"."+encode(strings.Repeat("\xff", 64)))
 	add("Ed25519 signature zero", ErrSignature, forge(t, "zero", edHdr, good))
+	add("no signature", ErrSignature, segment(goodJWS, 0)+"."+segment(goodJWS, 1)+".")
 	add("a signature cut short", ErrSignature, goodJWS[:len(goodJWS)-2])
 	add("a signature made longer", ErrSignature, goodJWS[:len(goodJWS)-2]+encode("\x00\x00\x00"))
 	add("a signature of another payload", ErrSignature, segment(goodJWS, 0)+"."+encode(swap(`"vaccination_status":2`, `"vaccination_status":1`))+"."+segment(goodJWS, 2))

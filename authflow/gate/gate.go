@@ -163,6 +163,7 @@ func (g *Gate) decide(w http.ResponseWriter, r *http.Request, v *Visit) Decision
 		}
 	}
 	if isPage(v.Original.Path) {
+		v.Decision = Page
 		s.Services.Portal.ServeHTTP(w, r, &portal.Visit{Audiences: v.audiences, IP: v.IP, Cookie: v.cookie, Path: v.Original.Path, Query: v.Original.RawQuery})
 		return Page
 	}
@@ -212,6 +213,9 @@ func isWebSocketConnect(r *http.Request) bool {
 // look finds the pass for this gate's partner, and attaches an assertion.
 func (g *Gate) look(r *http.Request, v *Visit) Decision {
 	a := v.audiences[g.Partner]
+	if a.Ended(g.Site.Services.Now()) {
+		return Unavailable
+	}
 	c := Check{MaxAge: g.MaxAge, Session: g.Session, TTL: g.TTL}
 	var m authflow.Minted
 	p, found, err := g.Site.Services.open(a, v.cookie, c, &m)

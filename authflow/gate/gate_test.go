@@ -195,6 +195,21 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+func TestAPartnerWhoseTimeIsOver(t *testing.T) {
+	w := newWorld(t)
+	w.site.Partners[0].For = func(string) (authflow.Partner, bool) {
+		return authflow.Partner{ID: "mall.example", Name: "Mall", Purpose: "Entry to mall.example", Until: w.Now().Add(time.Hour)}, true
+	}
+	token := w.entry(2)
+	if got := w.do(t, request("GET", site+"/", token), w.gate(2)); got.decision != gate.Passed {
+		t.Fatal(got.decision)
+	}
+	w.Pass(time.Hour)
+	if got := w.do(t, request("GET", site+"/", token), w.gate(2)); got.decision != gate.Unavailable || got.upstream != nil {
+		t.Errorf("decided %v", got.decision)
+	}
+}
+
 func TestDoubledPass(t *testing.T) {
 	w := newWorld(t)
 	r := request("GET", site+"/", w.entry(2))

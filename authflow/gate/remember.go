@@ -30,6 +30,8 @@ const (
 	shards = 64
 	ways   = 16
 
+	maxEach = 350 // bytes
+
 	// a slot: key, key id, subject, consent, txn, jti (16 each), four times (8
 	// each), epoch (4), status, signature length (2)
 	offKID     = 16
@@ -57,10 +59,12 @@ type shard struct {
 // NewRemembered makes room for about n passes, with signatures of up to sigSize
 // bytes. The memory is taken from the system as it comes into use: 132 bytes
 // and the signature for each slot, and two thirds more slots than passes, so
-// that one bucket in fifty overflows.
+// that one bucket in fifty overflows; but never more than maxEach bytes for each
+// pass, so that with longer signatures (RS256) fewer are remembered.
 func NewRemembered(n, sigSize int) *Remembered {
 	m := &Remembered{}
-	slots := uint64(max(n, 1))*5/3 + shards*ways
+	n = max(n, 1)
+	slots := uint64(min(n*5/3, n*maxEach/(stride(sigSize)+4))) + shards*ways
 	m.buckets = slots/(shards*ways) + 1
 	for i := range m.shards {
 		m.shards[i].tags = make([]uint32, m.buckets*ways)

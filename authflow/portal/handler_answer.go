@@ -3,6 +3,7 @@ package portal
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
@@ -107,7 +108,7 @@ func (q *request) pass() {
 		p, ok := q.holds(a)
 		if !ok {
 			q.Header().Set("WWW-Authenticate", "KYCVS")
-			WriteProblem(q, q.r, Problem{Status: http.StatusUnauthorized, Detail: Text(q.lang, "empty.text"), Start: Prefix})
+			WriteProblem(q, q.r, Problem{Status: http.StatusUnauthorized, Detail: Text(q.lang, "empty.text"), Start: q.start(a)})
 			return
 		}
 		answer, err := q.answer(a, &p)
@@ -141,6 +142,14 @@ func (q *request) pass() {
 	q.page(http.StatusOK, view)
 }
 
+// start is the address of the consent page for a partner.
+func (q *request) start(a *authflow.Audience) string {
+	if f := q.forField(a); f != "" {
+		return Prefix + "?for=" + url.QueryEscape(f)
+	}
+	return Prefix
+}
+
 // withdraw ends the consent, and with it the pass.
 func (q *request) withdraw() {
 	a := q.audience(q.fields["for"])
@@ -152,7 +161,7 @@ func (q *request) withdraw() {
 	if err != nil {
 		if q.json {
 			q.Header().Set("WWW-Authenticate", "KYCVS")
-			WriteProblem(q, q.r, Problem{Status: http.StatusUnauthorized, Detail: Text(q.lang, "empty.text"), Start: Prefix})
+			WriteProblem(q, q.r, Problem{Status: http.StatusUnauthorized, Detail: Text(q.lang, "empty.text"), Start: q.start(a)})
 			return
 		}
 		q.page(http.StatusUnauthorized, EmptyPassView{For: q.forField(a)})
@@ -193,7 +202,7 @@ func (q *request) notice() {
 
 func (q *request) noticeURL(a *authflow.Audience) string {
 	if f := q.forField(a); f != "" {
-		return Prefix + "notice?for=" + f
+		return Prefix + "notice?for=" + url.QueryEscape(f)
 	}
 	return Prefix + "notice"
 }

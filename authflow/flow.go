@@ -68,11 +68,15 @@ type Config struct {
 	// NoticeVersion names the notice that is shown in a language, for the ledger.
 	NoticeVersion func(lang string) string
 	Secret        Secret
-	OTP           OTP
-	Limits        Limits
-	Observer      Observer
-	Logger        *slog.Logger
-	Now           func() time.Time
+	// SubjectKey is what sub, and the ledger's word for a person, are hashed with
+	// (32 bytes). It is apart from the secret, so that partners know people again
+	// after the secret was changed; see Secret.SubjectKey for the first one.
+	SubjectKey []byte
+	OTP        OTP
+	Limits     Limits
+	Observer   Observer
+	Logger     *slog.Logger
+	Now        func() time.Time
 }
 
 // Flow runs handshakes; safe for concurrent use.
@@ -97,8 +101,8 @@ func New(c Config) *Flow {
 		f.codes = append(f.codes, newKeyedHash(k))
 	}
 	f.entries = newKeyedHash(c.Secret.Keys("entry")[0])
-	f.subjects = newKeyedHash(c.Secret.Keys("subject")[0])
-	f.persons = newKeyedHash(c.Secret.Keys("person")[0])
+	f.subjects = newKeyedHash(NewSecret(c.SubjectKey).Keys("subject")[0])
+	f.persons = newKeyedHash(NewSecret(c.SubjectKey).Keys("person")[0])
 	f.seals = c.Secret.Keys("handshake")
 	return f
 }

@@ -120,6 +120,12 @@ func TestSubject(t *testing.T) {
 	if subject(mall, test.Ravi, "Ravi Kumar") == first {
 		t.Error("two people are one subject")
 	}
+	c := w.Config
+	c.Secret = authflow.NewSecret([]byte("another secret, just as long as it"))
+	w.Flow = authflow.New(c)
+	if subject(mall, test.Asha, "Asha Rao") != first {
+		t.Error("with another secret, a person is another subject")
+	}
 }
 
 func TestWhatIsWrongWithWhatWasTyped(t *testing.T) {

@@ -35,6 +35,14 @@ func (s Secret) Keys(label string) [][]byte {
 	return keys
 }
 
+// SubjectKey is a key for Config.SubjectKey where none was kept before: the same
+// on every instance that has the same secret. While the secret is being changed
+// it is the oldest one's, because that is what people are known by so far.
+func (s Secret) SubjectKey() []byte {
+	keys := s.Keys("subject key")
+	return keys[len(keys)-1]
+}
+
 // keyedHash is HMAC-SHA256 under one key with its state pooled, which makes it
 // five times as fast as a new one each time.
 type keyedHash struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/gate"
 	"github.com/kycvs/caddy-kycvs/authflow/keyring"
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/state"
@@ -120,6 +121,10 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	if err != nil {
 		return nil, err
 	}
+	subjects, err := a.subjectKey(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
 	p := &a.run.parts
 	if p.registry, err = pooled(a, fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), conf.Limits.Countries), func() (registry.Registry, error) { return a.registry.Open(opts) }); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
@@ -171,6 +176,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 		Text:          portal.SMS,
 		NoticeVersion: portal.NoticeVersion,
 		Secret:        secret,
+		SubjectKey:    subjects,
 		OTP: authflow.OTP{
 			Length:      conf.OTP.Length,
 			Lifetime:    time.Duration(conf.OTP.Lifetime),
@@ -188,6 +194,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 		Logger:   a.run.logger,
 		Now:      time.Now,
 	})
+	whole := pass.NewWhole(secret.Keys("cookie"))
 	minter := &authflow.Minter{Keys: p.keys, Observer: metrics()}
 	return &gate.Services{
 		Minter:      minter,
@@ -198,6 +205,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 			Flow:        flow,
 			Minter:      minter,
 			Withdrawals: withdrawals,
+			Whole:       whole,
 			Pages:       pages,
 			Keys:        keyring.KeySetHandler(p.keys),
 			Trial:       trial,
@@ -206,6 +214,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 			Now:         time.Now,
 		},
 		Secret:   secret,
+		Whole:    whole,
 		Observer: metrics(),
 		Issuer:   conf.Issuer,
 		Now:      time.Now,

@@ -101,7 +101,7 @@ https://down.example {
 	}
 	in.sms.answers(nil)
 	in.reload(in.setup)
-	in.write("people.csv", people+"9876543210,\"Asha Rao,x\n98,Asha Rao,COVISHIELD,1,2,2021-04-01,1980,1,completed\n")
+	in.write("people.csv", people+"9876543210,Asha Rao,Asha Rao,x,2,9876543210,1980,1,completed\n")
 	in.log.wait(t, "set aside")
 	_, metrics := in.adminGet("/metrics")
 	_, ready := in.adminGet("/kycvs/ready")

@@ -34,6 +34,9 @@ type Dose struct {
 	Number  int       // 1 for the first dose; 0 where the source does not say
 	Total   int       // doses of the course according to the source; 0 where it does not say
 	Date    time.Time // the day it was given, UTC midnight
+	// Stated is the number that the source gave the dose, where Number is another
+	// because a dose before it was taken back; else 0.
+	Stated int
 }
 
 // Record is one registered person.

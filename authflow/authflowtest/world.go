@@ -22,6 +22,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/assertion"
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/ledger/file"
+	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/state/memory"
 	"github.com/kycvs/caddy-kycvs/registry"
@@ -104,6 +105,7 @@ func New(t testing.TB, change ...func(*authflow.Config)) *World {
 		Logger:   slog.New(slog.DiscardHandler),
 		Now:      w.Now,
 	}
+	c.SubjectKey = c.Secret.SubjectKey()
 	for _, f := range change {
 		f(&c)
 	}
@@ -124,6 +126,9 @@ func (w *World) Pass(d time.Duration) {
 	defer w.mu.Unlock()
 	w.now = w.now.Add(d)
 }
+
+// Whole is what the World's cookies are marked with.
+func (w *World) Whole() *pass.Whole { return pass.NewWhole(w.Secret.Keys("cookie")) }
 
 // Audience is a partner at a site of the World.
 func (w *World) Audience(host, partner, purpose string) *authflow.Audience {

@@ -40,6 +40,7 @@ func (s *Site) Holds(r *http.Request, v *Visit, partner string) (pass.Pass, bool
 		cookie = pass.Value(r.Header, pass.Name(r.TLS != nil))
 	}
 	now := s.Services.Now().Unix()
+	jar := pass.ParseJar(s.Services.Whole, cookie)
 	for i, a := range list {
 		if partner == "" && i > 0 {
 			break
@@ -47,15 +48,10 @@ func (s *Site) Holds(r *http.Request, v *Visit, partner string) (pass.Pass, bool
 		if partner != "" && a.ID != partner {
 			continue
 		}
-		for token := range pass.Tokens(cookie) {
-			if !a.Sealer.Mine(token) {
-				continue
-			}
-			p, err := a.Sealer.Open(token)
-			c := Check{Session: a.Session}
-			if err == nil && c.counts(&p, now) && !s.Services.Withdrawals.Has(p.Consent) {
-				return p, true
-			}
+		p, _, err := jar.Find(a.Sealer)
+		c := Check{Session: a.Session}
+		if err == nil && c.counts(&p, now) && !s.Services.Withdrawals.Has(p.Consent) {
+			return p, true
 		}
 	}
 	return pass.Pass{}, false
@@ -69,20 +65,7 @@ func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authfl
 		return pass.Pass{}, false, nil
 	}
 	now := sv.Now()
-	for token := range pass.Tokens(cookie) {
-		if !a.Sealer.Mine(token) {
-			continue
-		}
-		p, found, err := sv.openToken(a, token, c, now, m)
-		if found || err != nil {
-			return p, found, err
-		}
-	}
-	return pass.Pass{}, false, nil
-}
-
-func (sv *Services) openToken(a *authflow.Audience, token string, c Check, now time.Time, m *authflow.Minted) (pass.Pass, bool, error) {
-	key := rememberKey(a, c.TTL, token)
+	key := rememberKey(a, c.TTL, cookie)
 	signer, signerErr := sv.Minter.Keys.Signer()
 	epoch := sv.Withdrawals.Epoch()
 	unix := now.Unix()
@@ -95,8 +78,7 @@ func (sv *Services) openToken(a *authflow.Audience, token string, c Check, now t
 			}
 			sv.Remembered.checked(&key, epoch)
 		}
-		// half its life left: whoever reads it has time to
-		if s.kid == kidOf(signer) && s.issued <= unix && 2*(s.expires-unix) >= s.expires-s.issued && s.expires > unix {
+		if s.kid == kidOf(signer) && s.issued <= unix && fresh(s.issued, s.expires, now) {
 			if !c.counts(&s.Pass, unix) {
 				return pass.Pass{}, false, nil
 			}
@@ -110,7 +92,8 @@ func (sv *Services) openToken(a *authflow.Audience, token string, c Check, now t
 		}
 	}
 
-	p, err := a.Sealer.Open(token)
+	jar := pass.ParseJar(sv.Whole, cookie)
+	p, _, err := jar.Find(a.Sealer)
 	if err != nil || !c.counts(&p, unix) || sv.Withdrawals.Has(p.Consent) {
 		return pass.Pass{}, false, nil
 	}
@@ -126,6 +109,12 @@ func (sv *Services) openToken(a *authflow.Audience, token string, c Check, now t
 		sv.Remembered.put(&key, &s)
 	}
 	return p, true, nil
+}
+
+// fresh tells whether an assertion has at least half its life left, so that
+// whoever reads it has time to.
+func fresh(issued, expires int64, now time.Time) bool {
+	return 2*time.Unix(expires, 0).Sub(now) >= time.Duration(expires-issued)*time.Second && now.Unix() < expires
 }
 
 // kidOf is a short name for a key: the beginning of its thumbprint.

@@ -3,6 +3,7 @@ package gate
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"time"
 
@@ -66,11 +67,27 @@ func NewRemembered(n, sigSize int) *Remembered {
 	n = max(n, 1)
 	slots := uint64(min(n*5/3, n*maxEach/(stride(sigSize)+4))) + shards*ways
 	m.buckets = slots/(shards*ways) + 1
+	each := int(m.buckets) * ways * stride(sigSize)
+	memory := m.take(each * shards)
 	for i := range m.shards {
 		m.shards[i].tags = make([]uint32, m.buckets*ways)
-		m.shards[i].slots = make([]byte, m.buckets*ways*uint64(stride(sigSize)))
+		m.shards[i].slots = memory[i*each : (i+1)*each : (i+1)*each]
 	}
 	return m
+}
+
+// largeTable is from which size on a table is kept outside the heap.
+const largeTable = 64 << 20
+
+func (m *Remembered) take(size int) []byte {
+	if size >= largeTable {
+		if memory, free, ok := outside(size); ok {
+			// not when a configuration goes: requests of its may still be looking
+			runtime.AddCleanup(m, func(free func()) { free() }, free)
+			return memory
+		}
+	}
+	return make([]byte, size)
 }
 
 func stride(sigSize int) int { return offSig + sigSize + 1 }
@@ -91,15 +108,15 @@ type stamp struct {
 // bits.
 const maxSignature = 512
 
-// rememberKey names what is remembered of a token: for one audience, under one
+// rememberKey names what is remembered of a cookie: for one audience, under one
 // set of secrets, with assertions of one length of life. A hash that finds no
 // collisions, because finding an entry stands for opening the seal.
-func rememberKey(a *authflow.Audience, ttl time.Duration, token string) [16]byte {
-	var in [16 + 8 + pass.TokenSize]byte
-	copy(in[:], a.Salt[:])
-	binary.LittleEndian.PutUint64(in[16:], uint64(ttl))
-	copy(in[24:], token)
-	sum := sha256.Sum256(in[:])
+func rememberKey(a *authflow.Audience, ttl time.Duration, cookie string) [16]byte {
+	var room [16 + 8 + 1024]byte
+	in := append(room[:0], a.Salt[:]...)
+	in = binary.LittleEndian.AppendUint64(in, uint64(ttl))
+	in = append(in, cookie...)
+	sum := sha256.Sum256(in)
 	return [16]byte(sum[:])
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kycvs/caddy-kycvs/authflow"
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
 )
 
@@ -27,6 +28,7 @@ type Services struct {
 	Pages       *portal.Pages
 	Portal      *portal.Handler
 	Secret      authflow.Secret
+	Whole       *pass.Whole
 	Observer    Observer
 	// Issuer is the origin that issues assertions; "" for each site's own.
 	Issuer string

@@ -1,7 +1,9 @@
 package pass
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"net/textproto"
@@ -19,7 +21,6 @@ const (
 	maxTokens        = 8
 	maxCookieSize    = 4096
 	browserSize      = 48
-	browserChars     = browserSize * 4 / 3
 	browserMark      = "b"
 	cookieSeparation = "."
 )
@@ -67,23 +68,54 @@ func Value(h http.Header, name string) string {
 	return value
 }
 
-// ParseJar returns what a cookie's value holds; of what makes no sense,
-// nothing.
-func ParseJar(value string) Jar {
+// Whole makes sure that a cookie is as it was set, every character of it.
+type Whole struct{ keys [][]byte }
+
+// NewWhole takes the keys (32 bytes each, newest first): the first marks, all
+// are good.
+func NewWhole(keys [][]byte) *Whole { return &Whole{keys} }
+
+// mark is an HMAC-SHA256 of the content, cut to 128 bits (NIST SP 800-107,
+// section 5.3.4).
+func mark(key []byte, content string) string {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(content))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+// open returns the content of a cookie's value; false if it is not whole.
+func (w *Whole) open(value string) (content string, ok bool) {
+	i := strings.LastIndex(value, cookieSeparation)
+	if i < 0 {
+		return "", false
+	}
+	for _, k := range w.keys {
+		if hmac.Equal([]byte(mark(k, value[:i])), []byte(value[i+1:])) {
+			return value[:i], true
+		}
+	}
+	return "", false
+}
+
+// ParseJar returns what a cookie's value holds: nothing, if it is not whole.
+func ParseJar(w *Whole, value string) Jar {
 	var j Jar
-	first := true
-	for part := range strings.SplitSeq(value, cookieSeparation) {
-		if first && strings.HasPrefix(part, browserMark) && len(part) == len(browserMark)+browserChars {
-			raw, err := base64.RawURLEncoding.Strict().DecodeString(part[len(browserMark):])
-			if err == nil {
-				copy(j.Browser[:], raw)
-				copy(j.Txn[:], raw[16:])
-				copy(j.Ask[:], raw[32:])
-			}
-		} else if len(part) == TokenSize && len(j.Tokens) < maxTokens {
+	content, ok := w.open(value)
+	if !ok {
+		return j
+	}
+	browser, tokens, _ := strings.Cut(strings.TrimPrefix(content, browserMark), cookieSeparation)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(browser)
+	if err != nil || len(raw) != browserSize {
+		return j
+	}
+	copy(j.Browser[:], raw)
+	copy(j.Txn[:], raw[16:])
+	copy(j.Ask[:], raw[32:])
+	for part := range strings.SplitSeq(tokens, cookieSeparation) {
+		if len(part) == TokenSize && len(j.Tokens) < maxTokens {
 			j.Tokens = append(j.Tokens, part)
 		}
-		first = false
 	}
 	return j
 }
@@ -121,15 +153,15 @@ func (j *Jar) Find(s *Sealer) (Pass, string, error) {
 }
 
 // Cookie returns the jar as a cookie to set, to be kept for the given time.
-func (j *Jar) Cookie(secure bool, keep time.Duration) *http.Cookie {
+func (j *Jar) Cookie(w *Whole, secure bool, keep time.Duration) *http.Cookie {
 	var raw [browserSize]byte
 	copy(raw[:], j.Browser[:])
 	copy(raw[16:], j.Txn[:])
 	copy(raw[32:], j.Ask[:])
-	parts := append([]string{browserMark + base64.RawURLEncoding.EncodeToString(raw[:])}, j.Tokens...)
+	content := strings.Join(append([]string{browserMark + base64.RawURLEncoding.EncodeToString(raw[:])}, j.Tokens...), cookieSeparation)
 	return &http.Cookie{
 		Name:     Name(secure),
-		Value:    strings.Join(parts, cookieSeparation),
+		Value:    content + cookieSeparation + mark(w.keys[0], content),
 		Path:     "/",
 		MaxAge:   int(keep / time.Second),
 		Secure:   secure,
@@ -230,16 +262,3 @@ func splitPairs(line string) func(func(string) bool) {
 }
 
 func trim(s string) string { return textproto.TrimString(s) }
-
-// Tokens yields the sealed passes in a cookie's value, without allocating.
-func Tokens(value string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for n := 0; value != "" && n <= maxTokens; n++ {
-			part, rest, _ := strings.Cut(value, cookieSeparation)
-			if len(part) == TokenSize && !yield(part) {
-				return
-			}
-			value = rest
-		}
-	}
-}

@@ -24,6 +24,7 @@ type Handler struct {
 	Flow        *authflow.Flow
 	Minter      *authflow.Minter
 	Withdrawals *ledger.Withdrawals
+	Whole       *pass.Whole
 	Pages       *Pages
 	// Keys serves the public keys.
 	Keys http.Handler
@@ -69,7 +70,7 @@ type request struct {
 // ServeHTTP answers a request below Prefix. It always answers.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, v *Visit) {
 	q := &request{Handler: h, ResponseWriter: w, r: r, visit: v, json: wantsJSON(r)}
-	q.jar = pass.ParseJar(v.Cookie)
+	q.jar = pass.ParseJar(h.Whole, v.Cookie)
 	q.lang = Negotiate(r.Header.Get("Accept-Language"), q.query().Get("lang"))
 	w.Header().Set("Cache-Control", "no-store")
 	page, ok := strings.CutPrefix(v.Path, Prefix)
@@ -166,7 +167,7 @@ func (q *request) asker() authflow.Asker {
 const keepBrowser = time.Hour
 
 func (q *request) setCookie(keep time.Duration) {
-	http.SetCookie(q, q.jar.Cookie(q.r.TLS != nil, max(keep, keepBrowser)))
+	http.SetCookie(q, q.jar.Cookie(q.Whole, q.r.TLS != nil, max(keep, keepBrowser)))
 }
 
 // keep is how long the passes in the jar last.

@@ -63,7 +63,8 @@ func makePasses(args []string, to io.Writer) error {
 	if secret == "" {
 		return errors.New("KYCVS_SECRET is not set: set it to the gate's secret")
 	}
-	sealer := pass.NewSealer(authflow.NewSecret([]byte(secret)).Keys("pass"), scope)
+	keys := authflow.NewSecret([]byte(secret))
+	sealer, whole := pass.NewSealer(keys.Keys("pass"), scope), pass.NewWhole(keys.Keys("cookie"))
 
 	before := ""
 	if *cookies != "" {
@@ -75,7 +76,7 @@ func makePasses(args []string, to io.Writer) error {
 		var jar pass.Jar
 		jar.NewBrowser()
 		jar.Put(sealer, sealer.Seal(newPass(now)))
-		c := jar.Cookie(false, time.Hour)
+		c := jar.Cookie(whole, false, time.Hour)
 		fmt.Fprintf(out, "%s%s=%s\n", before, c.Name, c.Value)
 	}
 	return out.Flush()

@@ -33,6 +33,7 @@ type setup struct {
 	sender   string            // default: sms http %SMS%
 	global   string            // further global options
 	sites    string            // the site blocks
+	whole    string            // the whole Caddyfile instead; `admin` is put into its first block
 	people   string            // people.csv; default: everybody
 	files    map[string]string // further files beside the Caddyfile
 	env      []string          // further environment of the process
@@ -132,6 +133,9 @@ func prepare(t testing.TB, s setup) *instance {
 
 // config is the whole Caddyfile for s on this instance's ports.
 func (in *instance) config(s setup) string {
+	if s.whole != "" {
+		return in.fill(strings.Replace(s.whole, "\n{\n", "\n{\n\tadmin "+in.admin+"\n", 1))
+	}
 	certs := ""
 	if strings.Contains(s.sites, "https://") {
 		certs = "local_certs\n\tskip_install_trust"

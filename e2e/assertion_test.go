@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -279,6 +280,37 @@ https://open.example {
 	}
 	if a := in.browse(t, "https://open.example").fetch("/open"); a.Header.Get("X-Lane") != "" || a.StatusCode != 200 {
 		t.Errorf("the matcher without a pass: %v", a)
+	}
+}
+
+// The bare number cannot be forged, doubled or removed either.
+func TestPlainStatusUnderAttack(t *testing.T) {
+	t.Parallel()
+	in := start(t, setup{sites: `
+https://plain.example {
+	kycvs /ward/* 1 {
+		plain_status
+	}
+	reverse_proxy %UP%
+}`})
+	b := in.browse(t, "https://plain.example")
+	b.signIn(vikram)
+	in.up.take()
+	for name, fs := range map[string][]field{
+		"forged":              {{"Kycvs-Status", "2"}},
+		"doubled":             {{"Kycvs-Status", "2"}, {"kycvs_status", "2"}, {"KYCVS.STATUS", "2"}},
+		"named in Connection": {{"Connection", "Kycvs-Status, Kycvs-Assertion"}},
+		"in a list":           {{"Connection", "close"}, {"Connection", "x,kycvs-status"}},
+	} {
+		for _, path := range []string{"/ward/x", "/open"} {
+			in.send(t, http1, request{host: "plain.example", path: path, cookie: b.cookies(), fields: fs})
+			seen := in.up.take()
+			want := map[string]string{"/ward/x": "1", "/open": ""}[path]
+			if len(seen) != 1 || strings.Join(seen[0].values("Kycvs-Status"), ",") != want || len(ours(seen[0].fields)) != 2*len(want) {
+				t.Errorf("%s at %s: the upstream saw %v", name, path, ours(seen[0].fields))
+			}
+			sawUpstream(t, "Kycvs-Status (plain_status) "+name, http1, path, fmt.Sprint("Kycvs-Status: ", or(want, "none")))
+		}
 	}
 }
 

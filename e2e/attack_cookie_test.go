@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,7 +59,7 @@ func TestCookies(t *testing.T) {
 			if vs := seen[0].values("Cookie"); !slices.Equal(pairs(vs), pairs(exp)) || c.want == nil && !slices.Equal(vs, exp) {
 				t.Errorf("cookies at the upstream %q\nwant %q", vs, exp)
 			}
-			sawUpstream("the pass among other cookies", http1, "no pass, the others unchanged")
+			sawUpstream(t, "the pass among other cookies", http1, "", "no pass, the others unchanged")
 		})
 	}
 	// RFC 9113, section 8.2.3: over HTTP/2 and 3 a browser sends one field for
@@ -73,7 +74,7 @@ func TestCookies(t *testing.T) {
 					t.Errorf("cookies at the upstream: %q", got)
 				}
 			}
-			sawUpstream("the pass as a crumb of its own", protocol, saw)
+			sawUpstream(t, "the pass as a crumb of its own", protocol, "", saw)
 		})
 	}
 	// The value where no cookie is: a person's pass in a spelling that an
@@ -82,7 +83,7 @@ func TestCookies(t *testing.T) {
 		t.Run("spelled "+strings.ReplaceAll(odd, pass, "P"), func(t *testing.T) {
 			got := a.send(t, http1, request{host: "work.example", path: "/open", fields: []field{{"Cookie", odd}}})
 			saw := checkClean(t, a.keys, a.up.take(), "work.example", bare, pass)
-			sawUpstream("the pass as `"+strings.ReplaceAll(odd, pass, "…")+"`", http1, summary(saw, got))
+			sawUpstream(t, "the pass in odd spellings", http1, "", summary(saw, got))
 		})
 	}
 }
@@ -123,6 +124,9 @@ func TestBadPass(t *testing.T) {
 		"cut short by one":          name + "=" + pass[:len(pass)-1],
 		"cut in half":               name + "=" + pass[:len(pass)/2],
 		"one byte more":             name + "=" + pass + "A",
+		"first byte changed":        name + "=" + flip(0),
+		"a byte of each changed":    name + "=" + flipEvery(pass),
+		"something before it":       name + "=A" + pass,
 		"middle byte changed":       name + "=" + flip(len(pass)/2),
 		"last but two changed":      name + "=" + flip(len(pass)-3),
 		"doubled, the same":         name + "=" + pass + "; " + name + "=" + pass,
@@ -153,7 +157,7 @@ func TestBadPass(t *testing.T) {
 					if nav.status != http.StatusSeeOther {
 						t.Errorf("a navigation got %v, want 303", nav)
 					}
-					sawUpstream("pass: "+about, http1, summary(saw, api))
+					sawUpstream(t, "pass garbled, cut short, doubled, another site's", http1, about, summary(saw, api))
 				} else if nav.status >= 500 {
 					t.Errorf("a navigation got %v", nav)
 				}
@@ -184,6 +188,81 @@ func TestBadPass(t *testing.T) {
 	}
 }
 
+// flipEvery changes the first character of each part.
+func flipEvery(pass string) string {
+	parts := strings.Split(pass, ".")
+	for i, p := range parts {
+		if p != "" {
+			parts[i] = wrongBase64(p[0]) + p[1:]
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// Doubled over several fields, as HTTP/2 and 3 send cookies.
+func TestDoubledPassInCrumbs(t *testing.T) {
+	t.Parallel()
+	a := newArena(t)
+	mine := passCookie(a.work.base) + "=" + a.work.pass()
+	for _, protocol := range protocols {
+		for about, crumbs := range map[string][]string{
+			"the same twice": {mine, mine}, "with others between": {"a=1", mine, "b=2", mine}, "garbage first": {passCookie(a.work.base) + "=x", mine}, "an empty one last": {mine, passCookie(a.work.base) + "="},
+		} {
+			t.Run(protocol+" "+about, func(t *testing.T) {
+				q := request{host: "work.example", path: "/ward/x"}
+				for _, c := range crumbs {
+					q.fields = append(q.fields, field{lower(protocol, "Cookie"), c})
+				}
+				got := a.send(t, protocol, q)
+				if got.status != 401 {
+					t.Errorf("got %v, want 401", got)
+				}
+				sawUpstream(t, "pass doubled over several Cookie fields", protocol, "", summary(checkClean(t, a.keys, a.up.take(), "work.example", shut), got))
+				q.path = "/open"
+				a.send(t, protocol, q)
+				checkClean(t, a.keys, a.up.take(), "work.example", 0, a.work.pass())
+			})
+		}
+	}
+}
+
+// "it holds the passes of this site's partners, a bounded number".
+func TestManyPartners(t *testing.T) {
+	t.Parallel()
+	var gates strings.Builder
+	const n = 24
+	for i := range n {
+		fmt.Fprintf(&gates, "\tkycvs /p%d/* 0 {\n\t\tpartner p%d\n\t\tpurpose \"Purpose %d\"\n\t}\n", i, i, i)
+	}
+	in := start(t, setup{kycvs: plenty, sites: "https://many.example {\n" + gates.String() + "\treverse_proxy %UP%\n}"})
+	b := in.browse(t, "https://many.example")
+	keys := b.keys()
+	held := 0
+	for i := range n {
+		aud := fmt.Sprint("p", i)
+		b.signIn(asha, "for", aud)
+		if len(b.cookies()) > 4096 {
+			t.Fatalf("with %d partners the cookie has %d bytes, more than a browser keeps", i+1, len(b.cookies()))
+		}
+		in.up.take()
+		if a := b.fetch("/" + aud + "/x"); a.StatusCode != 200 {
+			t.Fatalf("the newest of %d passes: %v", i+1, a)
+		}
+		checkClean(t, keys, in.up.take(), aud, 1, b.pass())
+	}
+	for i := range n {
+		if a := b.fetch(fmt.Sprintf("/p%d/x", i)); a.StatusCode == 200 {
+			held++
+		} else {
+			a.refuses(t, 401, "")
+		}
+	}
+	t.Logf("%d partners, %d passes held in %d bytes", n, held, len(b.cookies()))
+	if held < 4 {
+		t.Errorf("only %d passes are held", held)
+	}
+}
+
 // Another partner's pass of the same site opens nothing of this partner's.
 func TestPassOfAnotherPartner(t *testing.T) {
 	t.Parallel()
@@ -210,7 +289,7 @@ https://work.example {
 	if got := in.up.take(); len(got) > 0 {
 		t.Errorf("the ward was reached with the canteen's pass")
 	}
-	sawUpstream("pass: another partner's", "HTTP/2", "nothing arrived (401)")
+	sawUpstream(t, "pass: another partner's", "HTTP/2", "", "nothing arrived (401)")
 	b.signIn(asha, "for", "ward")
 	for path, aud := range map[string]string{"/canteen/x": "canteen", "/ward/x": "ward"} {
 		if a := b.fetch(path); a.StatusCode != 200 {

@@ -57,7 +57,7 @@ https://work.example {
 				got := in.send(t, protocol, request{host: "work.example", path: c.path, cookie: c.cookie,
 					fields: []field{{lower(protocol, "Kycvs-Assertion"), marker}, {lower(protocol, "Kycvs-Status"), marker}, {lower(protocol, "Accept"), "application/json"}}})
 				saw := checkClean(t, keys, in.up.take(), "work.example", c.want, b.pass())
-				sawUpstream("handle_errors with a reverse_proxy: "+c.name, protocol, summary(saw, got))
+				sawUpstream(t, "handle_errors with a reverse_proxy: "+c.name, protocol, "", summary(saw, got))
 			})
 		}
 	}
@@ -133,7 +133,77 @@ https://mixed.example {
 	mixed.signIn(vikram)
 	expect(t, mixed, "/x", 200, "mixed.example", 1)
 	expect(t, mixed, "/inner/x", 403, "", shut)
-	sawUpstream("two gates on one path", "HTTP/2", "one assertion, the most specific gate's")
+	sawUpstream(t, "two gates on one path", "HTTP/2", "", "one assertion, the most specific gate's")
+}
+
+// Matchers of every kind see the address first asked for and the rewritten one.
+func TestMatchers(t *testing.T) {
+	t.Parallel()
+	in := start(t, setup{sites: `
+https://not.example {
+	rewrite /public/alias/* /ward/x
+	rewrite /ward/published/* /public/x
+	@closed not path /public/* /favicon.ico
+	kycvs @closed 2
+	reverse_proxy %UP%
+}
+https://kinds.example {
+	rewrite /plain /plain?secret=1
+	rewrite /harmless?secret=2 /harmless
+	@query query secret=*
+	@method {
+		method POST
+		path /form
+	}
+	@regexp path_regexp ^/r/[0-9]+$
+	@header header X-Ward yes
+	@expr expression ` + "`path('/e/*')`" + `
+	kycvs @query 2
+	kycvs @method 2
+	kycvs @regexp 2
+	kycvs @header 2
+	kycvs @expr 2
+	reverse_proxy %UP%
+}`})
+	for _, c := range []struct {
+		q    request
+		want int
+	}{
+		{request{host: "not.example", path: "/public/x"}, 0},
+		{request{host: "not.example", path: "/favicon.ico"}, 0},
+		{request{host: "not.example", path: "/"}, shut},
+		{request{host: "not.example", path: "/ward/x"}, shut},
+		{request{host: "not.example", path: "/public/alias/x"}, shut},
+		{request{host: "not.example", path: "/ward/published/x"}, shut},
+		{request{host: "not.example", path: "/public/../ward/x"}, shut},
+		{request{host: "not.example", path: "/ward/../public/x"}, shut},
+		{request{host: "not.example", path: "/public%2f..%2fward"}, shut},
+		{request{host: "kinds.example", path: "/x"}, 0},
+		{request{host: "kinds.example", path: "/x?secret=1"}, shut},
+		{request{host: "kinds.example", path: "/x?%73ecret=1"}, shut},
+		{request{host: "kinds.example", path: "/plain"}, shut},
+		{request{host: "kinds.example", path: "/harmless?secret=2"}, shut},
+		{request{host: "kinds.example", path: "/form"}, 0},
+		{request{host: "kinds.example", path: "/form", method: "POST", body: "a=b"}, shut},
+		{request{host: "kinds.example", path: "/r/12"}, shut},
+		{request{host: "kinds.example", path: "/r/x"}, 0},
+		{request{host: "kinds.example", path: "/e/x"}, shut},
+		{request{host: "kinds.example", path: "/y", fields: []field{{"x-ward", "yes"}}}, shut},
+		{request{host: "kinds.example", path: "/y", fields: []field{{"x-ward", "no"}}}, 0},
+	} {
+		for _, protocol := range protocols {
+			t.Run(c.q.host+c.q.path+" "+protocol, func(t *testing.T) {
+				q := c.q
+				q.fields = append([]field{{lower(protocol, "Kycvs-Assertion"), marker}}, q.fields...)
+				got := in.send(t, protocol, q)
+				seen := in.up.take()
+				checkClean(t, nil, seen, "", c.want)
+				if c.want == 0 && len(seen) != 1 {
+					t.Errorf("did not arrive: %v", got)
+				}
+			})
+		}
+	}
 }
 
 // "The gate looks at the address first asked for as well as at the rewritten
@@ -206,7 +276,7 @@ https://handle.example {
 					t.Errorf("the request did not arrive: %v", got)
 				}
 				saw := checkClean(t, nil, seen, "", c.want)
-				sawUpstream("rewritten: "+c.host+c.path, protocol, summary(saw, got))
+				sawUpstream(t, "forged header and a rewritten address", protocol, c.path, summary(saw, got))
 			})
 		}
 	}

@@ -80,7 +80,7 @@ func TestSmuggledRequest(t *testing.T) {
 					t.Errorf("bytes of the body became fields at the upstream:\n%s", q.head)
 				}
 			}
-			sawUpstream("smuggling: "+name, http1, summary(saw, first))
+			sawUpstream(t, "smuggling: "+name, http1, "", summary(saw, first))
 		})
 	}
 }
@@ -112,7 +112,7 @@ func TestSmuggledThroughDowngrade(t *testing.T) {
 						t.Errorf("the smuggled request reached the upstream:\n%s", q.head)
 					}
 				}
-				sawUpstream("smuggling: "+name, protocol, summary(saw, got))
+				sawUpstream(t, "smuggling: "+name, protocol, "", summary(saw, got))
 			})
 		}
 	}
@@ -130,7 +130,7 @@ func TestConnectAndTrace(t *testing.T) {
 				if got.status != http.StatusMethodNotAllowed {
 					t.Errorf("got %v, want 405", got)
 				}
-				sawUpstream("TRACE", protocol, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
+				sawUpstream(t, "TRACE", protocol, r.name, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
 			})
 			t.Run("CONNECT "+protocol+" "+r.name, func(t *testing.T) {
 				q := request{method: "CONNECT", host: r.host, path: a.authority(r.host), cookie: a.cookie(r)}
@@ -138,7 +138,7 @@ func TestConnectAndTrace(t *testing.T) {
 				if got.err == nil && got.status != http.StatusMethodNotAllowed && got.status != http.StatusBadRequest {
 					t.Errorf("got %v, want 405", got)
 				}
-				sawUpstream("CONNECT", protocol, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
+				sawUpstream(t, "CONNECT", protocol, r.name, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
 			})
 		}
 		t.Run("CONNECT with a path "+r.name, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestConnectAndTrace(t *testing.T) {
 			if got.status != http.StatusMethodNotAllowed && got.status != http.StatusBadRequest {
 				t.Errorf("got %v, want 405", got)
 			}
-			sawUpstream("CONNECT with a path", http1, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
+			sawUpstream(t, "CONNECT with a path", http1, r.name, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
 		})
 		for _, protocol := range protocols[1:] {
 			for _, p := range []string{"connect-udp", "connect-ip", "webtransport", "h2c", "WebSocket ", "websocket, h2c", "x"} {
@@ -155,7 +155,7 @@ func TestConnectAndTrace(t *testing.T) {
 					if got.err == nil && got.status/100 == 2 {
 						t.Errorf("got %v, want a refusal", got)
 					}
-					sawUpstream("extended CONNECT other than websocket", protocol, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
+					sawUpstream(t, "extended CONNECT other than websocket", protocol, r.name, summary(checkClean(t, a.keys, a.up.take(), r.host, shut), got))
 				})
 			}
 		}
@@ -212,7 +212,7 @@ func TestUpgradeIsNoTunnel(t *testing.T) {
 				if r.want != shut && len(seen) == 0 && got.status != http.StatusBadRequest {
 					t.Errorf("the request did not arrive, nor 400: %v", got)
 				}
-				sawUpstream("`"+name+"`", http1, summary(saw, got))
+				sawUpstream(t, "`"+name+"`", http1, r.name, summary(saw, got))
 			})
 		}
 	}
@@ -238,7 +238,7 @@ func TestRefusedWebSocketIsNoTunnel(t *testing.T) {
 			if second.err == nil && second.status/100 == 2 {
 				t.Errorf("the second request got %v", second)
 			}
-			sawUpstream("a request behind a web socket that was refused", http1, saw)
+			sawUpstream(t, "a request behind a web socket that was refused", http1, "", saw)
 			_ = first
 		})
 	}

@@ -89,7 +89,7 @@ func TestTargetsAndHosts(t *testing.T) {
 					}
 				}
 			}
-			sawUpstream("target: "+name, http1, summary(saw, got))
+			sawUpstream(t, "target: "+name, http1, "", summary(saw, got))
 		})
 	}
 	// The host in the address and the one in the field, in HTTP/2 and 3.
@@ -113,7 +113,7 @@ func TestTargetsAndHosts(t *testing.T) {
 				c.q.host = "work.example"
 				got := a.send(t, protocol, c.q)
 				seen := a.up.take()
-				sawUpstream("target: "+name, protocol, summary(checkClean(t, a.keys, seen, "work.example", c.want), got))
+				sawUpstream(t, "target: "+name, protocol, "", summary(checkClean(t, a.keys, seen, "work.example", c.want), got))
 				if got.err == nil && got.status == http.StatusInternalServerError {
 					t.Errorf("a 500: %v", got)
 				}

@@ -455,6 +455,25 @@ https://two.example {
 	two.fetch("/b/x").refuses(t, 401, "")
 }
 
+// Two tabs of one browser are two handshakes, and neither is the other's end.
+func TestTwoTabs(t *testing.T) {
+	t.Parallel()
+	in := start(t, setup{sites: gateSites})
+	b := in.browse(t, "https://work.example")
+	one, codeOne := b.ask(asha)
+	two, codeTwo := b.ask(vikram)
+	b.verify(one, codeTwo+"").refuses(t, 401, "otp_invalid")
+	if a := b.verify(two, codeTwo); a.StatusCode != 200 || a.object(t).num(t, "vaccination_status") != 1 {
+		t.Errorf("the second tab: %v", a)
+	}
+	if a := b.verify(one, codeOne); a.StatusCode != 200 || a.object(t).num(t, "vaccination_status") != 2 {
+		t.Errorf("the first tab, after the second: %v", a)
+	}
+	if a := b.fetch("/ward/x"); a.StatusCode != 200 {
+		t.Errorf("got %v", a)
+	}
+}
+
 // "no_record, ambiguous: after the code", so that nobody learns who is in the
 // registry without the phone.
 func TestNoRecordAndAmbiguous(t *testing.T) {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,33 @@ func TestRefusals(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			get(method).refuses(t, http.StatusUnauthorized, "")
 		})
+	}
+}
+
+// Level 0 wants an answer, whichever, but wants one.
+func TestLevelZeroWithoutPass(t *testing.T) {
+	t.Parallel()
+	in := start(t, setup{sites: gateSites})
+	a := in.browse(t, "https://work.example").fetch("/any/x")
+	if m := a.refuses(t, 401, ""); m.num(t, "required") != 0 {
+		t.Errorf("required %v, want 0", m["required"])
+	}
+	if len(in.up.take()) > 0 {
+		t.Error("the request reached the upstream")
+	}
+}
+
+// "A gate inside handle or route needs a kycvs optional at the top of its site …;
+// start-up says so where it is missing."
+func TestStartUpSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	const inner = "\thandle /ward/* {\n\t\tkycvs /ward/* 2\n\t\treverse_proxy %UP%\n\t}\n\treverse_proxy %UP%\n}"
+	for top, want := range map[string]bool{"": true, "\tkycvs optional\n": false} {
+		in := start(t, setup{second: true, sites: "https://work.example {\n" + top + inner})
+		if got := regexp.MustCompile(`"level":"warn"[^\n]*optional`).MatchString(in.log.String()); got != want {
+			t.Errorf("with %q at the top: warned %v, want %v", top, got, want)
+		}
+		in.stop()
 	}
 }
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -89,7 +90,17 @@ func start(t testing.TB, s setup) *instance {
 		slots <- struct{}{}
 		t.Cleanup(func() { <-slots })
 	}
-	in.run()
+	for try := 0; ; try++ { // between finding a free port and using it somebody may take it
+		err := in.begin()
+		if err == nil {
+			break
+		}
+		if try == 4 || !strings.Contains(in.log.String(), "address already in use") {
+			t.Fatalf("%v:\n%s", err, in.log.tail(4000))
+		}
+		in.choosePorts()
+		in.write("Caddyfile", in.config(s))
+	}
 	t.Cleanup(func() {
 		in.stop()
 		if raceDetector && strings.Contains(in.log.String(), "WARNING: DATA RACE") {
@@ -118,8 +129,7 @@ func prepare(t testing.TB, s setup) *instance {
 	if in.sms == nil {
 		in.sms = newPhones(t)
 	}
-	in.httpPort, in.tlsPort = freePort(t), freePort(t)
-	in.admin = net.JoinHostPort("localhost", strconv.Itoa(freePort(t)))
+	in.choosePorts()
 	in.caddyfile = filepath.Join(in.home.dir, "Caddyfile")
 	in.write("people.csv", or(s.people, people))
 	for name, content := range s.files {
@@ -129,6 +139,13 @@ func prepare(t testing.TB, s setup) *instance {
 	in.adminClient = &http.Client{Timeout: patience, Transport: &http.Transport{}}
 	t.Cleanup(in.adminClient.CloseIdleConnections)
 	return in
+}
+
+func (in *instance) choosePorts() {
+	in.t.Helper()
+	in.httpPort, in.tlsPort = freePort(in.t), freePort(in.t)
+	in.admin = net.JoinHostPort("localhost", strconv.Itoa(freePort(in.t)))
+	in.log.reset()
 }
 
 // config is the whole Caddyfile for s on this instance's ports.
@@ -203,14 +220,21 @@ func (in *instance) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run starts the process; after kill or stop it may be called again.
+// run starts the process again, after kill or stop.
 func (in *instance) run() {
 	in.t.Helper()
+	if err := in.begin(); err != nil {
+		in.t.Fatalf("%v:\n%s", err, in.log.tail(4000))
+	}
+}
+
+// begin starts the process and waits until it serves.
+func (in *instance) begin() error {
 	in.cmd = in.command("run", "--config", in.caddyfile, "--adapter", "caddyfile")
 	in.cmd.Stdout, in.cmd.Stderr = in.log, in.log
 	in.cmd.WaitDelay = 5 * time.Second
 	if err := in.cmd.Start(); err != nil {
-		in.t.Fatal("starting the binary:", err)
+		return fmt.Errorf("starting the binary: %w", err)
 	}
 	in.exited = make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(in.cmd, in.exited)
@@ -218,14 +242,14 @@ func (in *instance) run() {
 	for {
 		select {
 		case <-in.exited:
-			in.t.Fatalf("the binary ended at once:\n%s", in.log.tail(4000))
+			return errors.New("the binary ended at once")
 		default:
 		}
 		if in.serves() {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			in.t.Fatalf("the binary does not serve:\n%s", in.log.tail(4000))
+			return errors.New("the binary does not serve")
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -251,8 +275,10 @@ func (in *instance) serves() bool {
 		}
 		c.Close()
 	}
-	if m := regexp.MustCompile(`https://([a-z.-]+)`).FindStringSubmatch(in.setup.sites); m != nil {
-		return in.hasCertificate(m[1]) // it is made in the background
+	for _, m := range regexp.MustCompile(`(?m)\bhttps://([a-z.*-]+\.example)[ ,]`).FindAllStringSubmatch(in.setup.sites, -1) {
+		if !in.hasCertificate(strings.Replace(m[1], "*", "any", 1)) { // they are made in the background
+			return false
+		}
 	}
 	return true
 }
@@ -369,6 +395,12 @@ func (l *logged) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
+}
+
+func (l *logged) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
 }
 
 func (l *logged) String() string {

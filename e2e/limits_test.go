@@ -105,6 +105,19 @@ func TestCodesPerIP(t *testing.T) {
 	}
 }
 
+// Without a trusted proxy, what a client says of its address counts for nothing.
+func TestForwardedForIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	in := start(t, setup{kycvs: "limits {\n codes_per_ip 2 1h\n}", sites: gateSites})
+	for i := range 3 {
+		a := in.browse(t, "https://work.example").wants(person{mobile: number(i), name: "Some Body"}, "X-Forwarded-For", fmt.Sprint("192.0.2.", i), "X-Real-IP", fmt.Sprint("192.0.2.", i),
+			"Forwarded", fmt.Sprint("for=192.0.2.", i))
+		if want := []int{200, 200, 429}[i]; a.StatusCode != want {
+			t.Errorf("code %d: %v, want %d", i+1, a, want)
+		}
+	}
+}
+
 func TestCodesTotal(t *testing.T) {
 	t.Parallel()
 	in := start(t, setup{kycvs: "limits {\n codes_total 3 2s\n}", sites: gateSites})

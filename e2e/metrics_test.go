@@ -92,6 +92,28 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// "Asking for a code never asks the registry … The registry is asked once the
+// code has proved the phone."
+func TestRegistryIsAskedAfterTheCode(t *testing.T) {
+	t.Parallel()
+	in := start(t, setup{global: "metrics", kycvs: plenty, sites: gateSites})
+	lookups := func() float64 { return in.metric(t, "caddy_kycvs_registry_lookup_seconds_count", "") }
+	before := lookups()
+	for _, p := range []person{asha, nobody, twin} {
+		b := in.browse(t, "https://work.example")
+		txn, code := b.ask(p)
+		b.verify(txn, wrong(code)).refuses(t, 401, "otp_invalid")
+		if n := lookups(); n != before {
+			t.Errorf("%v look-ups before the phone was proved", n-before)
+		}
+		b.verify(txn, code)
+		if n := lookups(); n != before+1 {
+			t.Errorf("%v look-ups for one code", n-before)
+		}
+		before = lookups()
+	}
+}
+
 // A remembered pass costs no signature.
 func TestSignaturesAreRemembered(t *testing.T) {
 	t.Parallel()

@@ -45,3 +45,10 @@ const people = `mobile_number,full_name,vaccine,dose,total_doses,date,birth_year
 9876503000,Sita Devi,COVISHIELD,1,2,2021-05-01,1985,10000000000011,completed
 9876503000,Sita Devi,,,,,1985,10000000000012,
 `
+
+// divoc is a bulk file with DIVOC's column names (github.com/egovernments/DIVOC).
+const divoc = `preEnrollmentCode,recipientName,recipientMobileNumber,recipientDOB,recipientAge,recipientGender,recipientNationality,recipientIdentity,recipientAddressLine1,recipientAddressLine2,recipientDistrict,recipientState,recipientPincode,vaccinationBatch,vaccinationDate,vaccinationDose,vaccinationTotalDoses,vaccinationEffectiveStart,vaccinationEffectiveEnd,vaccinationManufacturer,vaccinationName,vaccinatorName,facilityName,facilityAddressLine1,facilityAddressLine2,facilityDistrict,facilityState,facilityPincode
+D-1,Divoc Fully,9811100001,1980-05-04,41,Female,Indian,did:example:1,,,,,,b1,2021-04-01,1,2,2021-04-01,2021-10-01,Maker,COVISHIELD,A,F,,,,,
+D-1,Divoc Fully,9811100001,1980-05-04,41,Female,Indian,did:example:1,,,,,,b2,2021-07-01,2,2,2021-07-01,2022-01-01,Maker,COVISHIELD,A,F,,,,,
+D-2,Divoc Partly,9811100002,1990-05-04,31,Male,Indian,did:example:2,,,,,,b1,2021-05-01,1,2,2021-05-01,2021-11-01,Maker,COVAXIN,A,F,,,,,
+`

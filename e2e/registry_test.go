@@ -144,6 +144,14 @@ func TestStatusesOfEveryVaccine(t *testing.T) {
 	}
 }
 
+// DIVOC's column names are taken for the same.
+func TestDIVOCColumns(t *testing.T) {
+	t.Parallel()
+	in := start(t, setup{kycvs: plenty, people: divoc, sites: gateSites})
+	in.browse(t, "https://work.example").signIn(person{"9811100001", "Divoc Fully", 2})
+	in.browse(t, "https://work.example").signIn(person{"9811100002", "Divoc Partly", 1})
+}
+
 // letters are a string's letters alone.
 func letters(s string) string {
 	return strings.Map(func(r rune) rune {

@@ -92,7 +92,7 @@ func TestWebSocket(t *testing.T) {
 				r := bufio.NewReader(conn)
 				got := readAnswer1(r, "GET")
 				saw := checkClean(t, keys, in.up.take(), "work.example", c.want, b.pass())
-				sawUpstream("forged header on a web socket, "+c.path, http1, summary(saw, got))
+				sawUpstream(t, "forged header on a web socket, "+c.path, http1, "", summary(saw, got))
 				if c.want == shut {
 					if got.status != 401 {
 						t.Errorf("got %v, want 401", got)
@@ -118,7 +118,7 @@ func TestWebSocket(t *testing.T) {
 				}
 				got := h.read(id, true)
 				saw := checkClean(t, keys, in.up.take(), "work.example", bothWays(env, c.want), b.pass())
-				sawUpstream("forged header on a web socket, "+c.path, http2_, summary(saw, got))
+				sawUpstream(t, "forged header on a web socket, "+c.path, http2_, "", summary(saw, got))
 				switch {
 				case env == nil:
 					return // refused by the server
@@ -143,7 +143,7 @@ func TestWebSocket(t *testing.T) {
 				h.headers(q.pseudo(in.authority("work.example")))
 				got := h.read(true)
 				saw := checkClean(t, keys, in.up.take(), "work.example", c.want, b.pass())
-				sawUpstream("forged header on a web socket, "+c.path, http3, summary(saw, got))
+				sawUpstream(t, "forged header on a web socket, "+c.path, http3, "", summary(saw, got))
 				if c.want == shut {
 					if got.status != 401 {
 						t.Errorf("got %v, want 401", got)

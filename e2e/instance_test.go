@@ -71,6 +71,7 @@ type instance struct {
 	sms               *phones
 	caddyfile         string // its path
 	cmd               *exec.Cmd
+	ending            bool // it is we who end the process
 	exited            chan struct{}
 	log               *logged
 	adminClient       *http.Client
@@ -236,7 +237,7 @@ func (in *instance) begin() error {
 	if err := in.cmd.Start(); err != nil {
 		return fmt.Errorf("starting the binary: %w", err)
 	}
-	in.exited = make(chan struct{})
+	in.exited, in.ending = make(chan struct{}), false
 	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(in.cmd, in.exited)
 	deadline := time.Now().Add(patience)
 	for {
@@ -286,6 +287,7 @@ func (in *instance) serves() bool {
 // kill ends the process as a power cut would, for the process.
 func (in *instance) kill() {
 	in.t.Helper()
+	in.ending = true
 	in.cmd.Process.Signal(syscall.SIGKILL)
 	<-in.exited
 }
@@ -295,6 +297,15 @@ func (in *instance) stop() {
 	if in.cmd == nil || in.cmd.Process == nil {
 		return
 	}
+	select {
+	case <-in.exited:
+		if !in.ending {
+			in.t.Errorf("the binary ended by itself: %v", in.cmd.ProcessState)
+		}
+		return
+	default:
+	}
+	in.ending = true
 	in.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-in.exited:

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/textproto"
 	"strconv"
 	"strings"
 	"testing"
@@ -488,6 +487,3 @@ func lower(protocol, name string) string {
 	}
 	return strings.ToLower(name)
 }
-
-// canonical tells how net/http spells a name; the upstream gets it so.
-func canonical(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }

@@ -47,6 +47,10 @@ func ParseMobile(s string, countries []int) (Mobile, error) {
 	if len(countries) == 0 {
 		return "", ErrCountryNotAllowed
 	}
+	// As nearly everybody writes it.
+	if countries[0] == india && indianMobile(s) {
+		return Mobile("+91" + s), nil
+	}
 	if len(s) > maxMobileBytes {
 		return "", ErrMobileInvalid
 	}
@@ -67,8 +71,8 @@ func ParseMobile(s string, countries []int) (Mobile, error) {
 	if local := strings.TrimPrefix(d, "0"); countries[0] == india && !international && indianMobile(local) {
 		return Mobile("+91" + local), nil
 	}
-	if international && strings.HasPrefix(d, "91") && indianMobile(d[2:]) && slices.Contains(countries, india) {
-		return Mobile("+" + d), nil
+	if strings.HasPrefix(d, "91") && indianMobile(d[2:]) && (countries[0] == india || international && slices.Contains(countries, india)) {
+		return Mobile("+" + d), nil // with the code, and no number in India is of twelve digits without it
 	}
 
 	text, region := d, phonenumbers.GetRegionCodeForCountryCode(countries[0])

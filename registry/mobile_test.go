@@ -26,6 +26,8 @@ func TestParseMobile(t *testing.T) {
 		{"trunk zero after the code", "+91 09876543210", nil, asha, nil},
 		{"international prefix", "00919876543210", nil, asha, nil},
 		{"code without plus", "919876543210", nil, asha, nil},
+		{"code without plus, a new range", "916000000001", nil, "+916000000001", nil},
+		{"code without plus, but a land line", "911123456789", nil, "", ErrMobileInvalid},
 		{"Devanagari", "९८७६५४३२१०", nil, asha, nil},
 		{"Devanagari with code", "+९१ ९८७६५ ४३२१०", nil, asha, nil},
 		{"Tamil", "௯௮௭௬௫௪௩௨௧௦", nil, asha, nil},

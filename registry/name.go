@@ -40,6 +40,9 @@ const maxNameRunes = 100
 // ErrNameInvalid is returned for a text without a letter, of more than 100
 // characters, with control characters or that is not UTF-8.
 func ParseName(s string) (Name, error) {
+	if n, ok := parseASCII(s); ok {
+		return n, nil
+	}
 	if len(s) > maxNameRunes*utf8.UTFMax || !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxNameRunes ||
 		strings.ContainsFunc(s, unicode.IsControl) {
 		return "", ErrNameInvalid
@@ -59,6 +62,9 @@ func (n Name) Key() string { return strings.ReplaceAll(string(n), " ", "") }
 func foldName(s string) string {
 	if isASCII(s) {
 		return foldWords(s)
+	}
+	if n, ok := foldPlain(s); ok {
+		return n
 	}
 	// Decomposed, so that marks can be told from letters; twice, because folding a
 	// letter can bring forth one that decomposes.

@@ -13,6 +13,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"time"
 )
 
@@ -34,10 +35,13 @@ type Dose struct {
 	Number  int       // 1 for the first dose; 0 where the source does not say
 	Total   int       // doses of the course according to the source; 0 where it does not say
 	Date    time.Time // the day it was given, UTC midnight
-	// Stated is the number that the source gave the dose, where Number is another
-	// because a dose before it was taken back; else 0.
-	Stated int
+	// TakenBack are the numbers of doses before it that were taken back and not
+	// given anew, 1<<number for each: Number is by so many less than the source's.
+	TakenBack uint16
 }
+
+// Stated is the number that the source gave the dose.
+func (d Dose) Stated() int { return d.Number + bits.OnesCount16(d.TakenBack) }
 
 // Record is one registered person.
 type Record struct {

@@ -51,6 +51,43 @@ func parseDay(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// parsePlainDay reads a day written as 2021-06-30 or 30-06-2021, as nearly all are.
+func parsePlainDay(s []byte) (time.Time, bool) {
+	if len(s) != len(time.DateOnly) {
+		return time.Time{}, false
+	}
+	year, month, day := s[:4], s[5:7], s[8:]
+	if s[2] == '-' && s[5] == '-' {
+		year, month, day = s[6:], s[3:5], s[:2]
+	} else if s[4] != '-' || s[7] != '-' {
+		return time.Time{}, false
+	}
+	y, ok := parseYear(year)
+	m, d := twoDigits(month[0], month[1]), twoDigits(day[0], day[1])
+	if !ok || m < 1 || m > 12 || d < 1 || d > 31 {
+		return time.Time{}, false
+	}
+	t := time.Date(y, time.Month(m), d, 0, 0, 0, 0, time.UTC)
+	return t, d <= 28 || t.Day() == d // there is no 31 June
+}
+
+// parseYear reads a year of four digits.
+func parseYear(s []byte) (int, bool) {
+	if len(s) != 4 {
+		return 0, false
+	}
+	high, low := twoDigits(s[0], s[1]), twoDigits(s[2], s[3])
+	return 100*high + low, high >= 0 && low >= 0
+}
+
+// twoDigits is negative where one of them is none.
+func twoDigits(a, b byte) int {
+	if a < '0' || a > '9' || b < '0' || b > '9' {
+		return -1
+	}
+	return 10*int(a-'0') + int(b-'0')
+}
+
 // yearLast matches a date of birth of which only the year is sure.
 var yearLast = regexp.MustCompile(`^\d{1,2}[-/.]\d{1,2}[-/.](\d{4})$`)
 

@@ -3,8 +3,11 @@
 // row that makes no sense back as an error that names line, column and reason,
 // never what stood there: a log must not hold numbers and names.
 //
-// The format is CSV with a header (csv.go, header.go). What the rows of one
-// person amount to is in merge.go.
+// The format is CSV with a header (csv.go, header.go), which a Reader reads in turn
+// and a Parallel on all cores (parallel.go, blocks.go), or FHIR R4 as NDJSON
+// (fhir.go), of which a Parallel makes the same rows. What the rows of one person
+// amount to is in merge.go, and how they are merged with what is known already in
+// mergeinto.go.
 package doses
 
 import (
@@ -17,6 +20,7 @@ import (
 // Row is a row of a file of doses that makes sense.
 type Row struct {
 	Line      int // where it begins in the file, 1 for the first line
+	File      int // which file it is of (Config.File)
 	Mobile    registry.Mobile
 	Name      string        // as written, without the space around it
 	Folded    registry.Name // the same, in the form in which names are compared
@@ -26,6 +30,8 @@ type Row struct {
 	// as the schedule spells it.
 	Dose   *registry.Dose
 	Status RecordStatus
+
+	stored bool // of a record of the store, not of a file (MergeInto)
 }
 
 // RecordStatus says what a row says of its dose, in FHIR's words.
@@ -52,6 +58,16 @@ func (e *RowError) Error() string {
 	return fmt.Sprintf("line %d, column %s: %s", e.Line, e.Column, e.Reason)
 }
 
+// Format is how a file is written. Any may be compressed by gzip.
+type Format string
+
+// The formats.
+const (
+	Auto Format = ""     // told from the first bytes
+	CSV  Format = "csv"  // with a header
+	FHIR Format = "fhir" // FHIR R4 resources, one a line (NDJSON)
+)
+
 // Config is what reading depends on besides the file.
 type Config struct {
 	// Countries are the country calling codes allowed, the first that of numbers
@@ -61,9 +77,19 @@ type Config struct {
 	Schedule registry.Schedule
 	// Now is the clock that says which dates lie in the future; nil is time.Now.
 	Now func() time.Time
-	// MaxRow is the longest row accepted, in bytes; 0 means 64 KiB. It bounds the
-	// memory a Reader takes, to about three times as much.
+	// MaxRow is the longest row accepted, in bytes; 0 means 64 KiB, of FHIR 1 MiB. It
+	// bounds the memory a Reader takes, to about three times as much; for that of a
+	// Parallel see there.
 	MaxRow int
+	// File is the number that the rows are to have as their File.
+	File int
+	// Format is what a Parallel expects; a Reader reads CSV only.
+	Format Format
+	// Patients are those that Immunizations may refer to besides those of their own
+	// file (FHIR). nil: there are no others.
+	Patients *Patients
+
+	block int // about how long a block of a Parallel is, 256 KiB but for tests
 }
 
 func (c Config) withDefaults() Config {
@@ -75,6 +101,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxRow <= 0 {
 		c.MaxRow = 64 << 10
+		if c.Format == FHIR {
+			c.MaxRow = 1 << 20
+		}
+	}
+	if c.block <= 0 {
+		c.block = 256 << 10
 	}
 	return c
 }

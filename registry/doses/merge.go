@@ -14,7 +14,8 @@ import (
 // Rows are one person's if they have the same id. A row without an id belongs to
 // the person of its name (exact, as registry.NameMatch has it) and birth year; if
 // one of the two years is not known, only where there is no other person it could
-// be. Rows with different ids are never one person's.
+// be, or where the others do not have its dose and that one has. Rows with
+// different ids are never one person's.
 //
 // Where rows of one person disagree about name or year of birth, the one with the
 // latest dose is believed.
@@ -25,10 +26,14 @@ import (
 // numbers within the course move up, because a number vouches for those before it
 // (registry.Schedule.StatusOf).
 func Merge(rows []Row, s registry.Schedule) []registry.Record {
-	if len(rows) == 0 {
+	return merge(slices.Clone(rows), s)
+}
+
+// merge is Merge, of rows that it may put into another order.
+func merge(sorted []Row, s registry.Schedule) []registry.Record {
+	if len(sorted) == 0 {
 		return nil
 	}
-	sorted := slices.Clone(rows)
 	slices.SortFunc(sorted, compareRows)
 	first := sorted[0]
 	if !slices.ContainsFunc(sorted, func(r Row) bool {
@@ -54,9 +59,15 @@ func Merge(rows []Row, s registry.Schedule) []registry.Record {
 	return records
 }
 
-// compareRows puts the rows to be believed first: the latest dose, and what is
-// stated before what is not.
+// compareRows puts the rows to be believed first: those of a file before those of
+// the store, the latest dose, and what is stated before what is not.
 func compareRows(a, b Row) int {
+	if a.stored != b.stored {
+		if b.stored {
+			return -1
+		}
+		return 1
+	}
 	var x, y registry.Dose
 	if a.Dose != nil {
 		x = *a.Dose
@@ -132,6 +143,9 @@ func join(people []*person, rows []Row, kind func(Row) bool) []*person {
 		home := (*person)(nil)
 		if w.id == "" {
 			home = homeOf(w.year, named[w.key], years[w.key])
+			if home == nil {
+				home = homeOfKnown(groups[w].rows, named[w.key])
+			}
 		}
 		if home == nil {
 			people = append(people, groups[w])
@@ -164,20 +178,29 @@ func homeOf(year int, people []*person, years int) *person {
 
 func (p *person) record(s registry.Schedule) registry.Record {
 	rec := registry.Record{Mobile: p.rows[0].Mobile, Name: p.rows[0].Name, BirthYear: p.birthYear()}
-	var back []registry.Dose // taken back
+	var stored, back []registry.Dose // back: taken back
 	for _, r := range p.rows {
 		rec.ID = cmp.Or(rec.ID, r.ID)
 		switch {
 		case r.Dose == nil:
+		case r.stored:
+			stored = append(stored, *r.Dose)
 		case r.Status == Completed:
 			rec.Doses = append(rec.Doses, *r.Dose)
 		case r.Status == EnteredInError:
 			back = append(back, *r.Dose)
 		}
 	}
+	gone := make(map[int]bool) // the numbers of doses taken back
+	if len(stored) > 0 {
+		restate(stored, gone)
+		rec.Doses = append(rec.Doses, notCorrected(stored, rec.Doses, s)...)
+	}
 	slices.SortFunc(rec.Doses, compareDoses)
 	rec.Doses = slices.Compact(rec.Doses)
-	rec.Doses = takeBack(rec.Doses, back, s)
+	if len(back)+len(gone) > 0 {
+		rec.Doses = takeBack(rec.Doses, back, gone, s)
+	}
 	return rec
 }
 
@@ -185,12 +208,9 @@ func compareDoses(a, b registry.Dose) int {
 	return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(a.Number, b.Number), strings.Compare(a.Vaccine, b.Vaccine), cmp.Compare(a.Total, b.Total))
 }
 
-// takeBack removes from doses those that were entered in error.
-func takeBack(doses, back []registry.Dose, s registry.Schedule) []registry.Dose {
-	if len(back) == 0 {
-		return doses
-	}
-	gone := make(map[int]bool) // the numbers of doses taken back
+// takeBack removes from doses those that were entered in error. gone are the
+// numbers of doses that were taken back before.
+func takeBack(doses, back []registry.Dose, gone map[int]bool, s registry.Schedule) []registry.Dose {
 	for _, b := range back {
 		gone[b.Number] = true
 		doses = slices.DeleteFunc(doses, func(d registry.Dose) bool {
@@ -209,6 +229,7 @@ func takeBack(doses, back []registry.Dose, s registry.Schedule) []registry.Dose 
 		}
 		for i := range doses {
 			if d := &doses[i]; d.Number > number && d.Number <= s.CourseOf(d.Vaccine) {
+				d.TakenBack |= 1 << number // a course has at most 9 doses
 				d.Number--
 			}
 		}

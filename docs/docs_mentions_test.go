@@ -89,7 +89,8 @@ func TestJSONNames(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []any{caddymodule.App{}, caddymodule.Gate{}, caddymodule.Matcher{}, caddymodule.CSVRegistry{}, caddymodule.FileLedger{}} {
+	for _, v := range []any{caddymodule.App{}, caddymodule.Gate{}, caddymodule.Matcher{}, caddymodule.CSVRegistry{}, caddymodule.FileRegistry{},
+		caddymodule.PostgresRegistry{}, caddymodule.FileLedger{}} {
 		collect(reflect.TypeOf(v))
 	}
 	if len(names) < 50 {
@@ -102,6 +103,16 @@ func TestJSONNames(t *testing.T) {
 func TestGuests(t *testing.T) {
 	for _, g := range found(t, "../caddymodule/*.go", 5, `ID: "kycvs\.([a-z]+\.[a-z]+)"`) {
 		mentioned(t, "module", []string{strings.ReplaceAll(g, ".", " ")}, "caddyfile.md", "sms.md")
+	}
+}
+
+// TestCommands holds that every command and flag of the command line is described.
+func TestCommands(t *testing.T) {
+	mentioned(t, "command", found(t, "../caddymodule/command*.go", 4, `Use: +"([a-z]+) `), "commands.md")
+	for _, flag := range found(t, "../caddymodule/command*.go", 12, `Flags\(\)\.\w+\(&[\w.]+, "([a-z-]+)"`) {
+		if !strings.Contains(read(t, "commands.md"), "`--"+flag) {
+			t.Errorf("commands.md does not mention the flag --%s", flag)
+		}
 	}
 }
 

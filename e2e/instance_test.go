@@ -300,7 +300,7 @@ func (in *instance) stop() {
 	select {
 	case <-in.exited:
 		if !in.ending {
-			in.t.Errorf("the binary ended by itself: %v", in.cmd.ProcessState)
+			in.t.Errorf("the binary ended by itself: %v\n%s", in.cmd.ProcessState, in.log.tail(1500))
 		}
 		return
 	default:

@@ -117,16 +117,22 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	conf := a.conf
 	opts := OpenOptions{Logger: a.run.logger, Countries: conf.Limits.Countries, DataDir: caddy.AppDataDir()}
 
-	secret, err := a.secret(ctx)
+	secrets, err := a.secrets(ctx)
 	if err != nil {
 		return nil, err
 	}
+	secret := authflow.NewSecret(secrets[0], secrets[1:]...)
 	subjects, err := a.subjectKey(ctx, secret)
 	if err != nil {
 		return nil, err
 	}
 	p := &a.run.parts
-	if p.registry, err = pooled(a, fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), conf.Limits.Countries), func() (registry.Registry, error) { return a.registry.Open(opts) }); err != nil {
+	registryKey := fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), conf.Limits.Countries, secretsName(secrets))
+	if p.registry, err = pooled(a, registryKey, func() (registry.Registry, error) {
+		opts := opts
+		opts.Secrets = secrets
+		return a.registry.Open(opts)
+	}); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	if p.state, err = pooled(a, fmt.Sprint("state ", guestName(a.state), a.state.PoolKey()), func() (state.Store, error) { return a.state.Open(opts) }); err != nil {
@@ -295,7 +301,10 @@ func (a *App) sayWhatMatters() {
 			log.Warn("sms log is for trying things out: codes and numbers go to this log, not to phones; write `sms http URL` before anybody relies on it")
 		}
 	}
-	if p, ok := a.run.parts.registry.(interface{ People() int }); ok {
+	switch p := a.run.parts.registry.(type) { // a database is not asked: it may not be there yet
+	case interface{ People() int }:
+		log.Info("the registry is open", "people", p.People())
+	case interface{ People() int64 }:
 		log.Info("the registry is open", "people", p.People())
 	}
 	if logs := unfilteredLogs(a.run.ctx); len(logs) > 0 {

@@ -159,6 +159,8 @@ func setUpMachine(t *testing.T) string {
 	t.Setenv("XDG_CONFIG_HOME", data)
 	t.Setenv("KYCVS_SECRET", "0123456789abcdef0123456789abcdef")
 	t.Setenv("KYCVS_SECRET_OLD", "fedcba9876543210fedcba9876543210")
+	t.Setenv("KYCVS_DSN", "postgres://kycvs:not-a-real-password@db.example/kycvs")
+	t.Setenv("KYCVS_DOSES", "doses")
 	t.Setenv("KYCVS_PURPOSE", "Entry to the library")
 	t.Setenv("SMS_KEY", "not-a-real-key")
 	t.Setenv("SMS_URL", "https://sms.example/send")

@@ -13,6 +13,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/state"
 	"github.com/kycvs/caddy-kycvs/registry"
+	"github.com/kycvs/caddy-kycvs/registry/loading"
 )
 
 // OpenOptions is what the app tells a guest when it opens it.
@@ -20,19 +21,33 @@ type OpenOptions struct {
 	Logger    *slog.Logger
 	Countries []int  // country calling codes that are allowed; the first is the default
 	DataDir   string // where this machine keeps what must last; the guest makes its own folder in it
+
+	// Secrets are the operator's secrets, newest first, for a registry that keeps its
+	// records sealed. Other guests are not told them.
+	Secrets [][]byte
 }
 
 // RegistryModule is a guest of the namespace kycvs.registry.
 //
 // Loading and provisioning it must create and open nothing: `caddy validate`
 // does that much. A registry that is opened is kept across configuration loads as
-// long as the engine's name, its PoolKey and the countries stay the same.
+// long as the engine's name, its PoolKey, the countries and the secrets stay the
+// same.
 type RegistryModule interface {
 	// PoolKey names what is opened, such as an absolute path; equal keys mean the
 	// same thing. It is never shown.
 	PoolKey() string
 	// Open returns the registry. If it is an io.Closer, the app closes it.
 	Open(OpenOptions) (registry.Registry, error)
+}
+
+// StoreModule is a RegistryModule whose content is loaded by `caddy kycvs import`
+// and changed by `caddy kycvs erase`, rather than written by the operator.
+type StoreModule interface {
+	RegistryModule
+	// Engine returns what changes the store. It is used once; it opens what it needs
+	// when a change begins, and closes it when that change ends.
+	Engine(OpenOptions) (loading.Engine, error)
 }
 
 // StateModule is a guest of the namespace kycvs.state; see RegistryModule.

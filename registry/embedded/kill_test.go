@@ -37,7 +37,7 @@ func TestKilled(t *testing.T) {
 	if os.Getenv("KYCVS_TEST_LONG") != "" {
 		rounds = 100
 	}
-	const n = 4000
+	const n = 2000
 	files := t.TempDir()
 	for status, text := range map[int]string{
 		1: header + people(n, 2, "entered-in-error")[len(people(n, 1, "entered-in-error")):],

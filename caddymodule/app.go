@@ -94,11 +94,20 @@ func (a *App) Start() (err error) {
 	return nil
 }
 
-// Stop gives back what Start took. What a newer configuration uses too stays
-// open.
+// lastRequests is how long after a configuration load what only the old
+// configuration used stays open. Apps stop in no fixed order: requests that the
+// old server has still in hand must find their registry.
+const lastRequests = 10 * time.Second
+
+// Stop gives back what Start took, a little later unless the process ends. What a
+// newer configuration uses too stays open.
 func (a *App) Stop() error {
 	running.CompareAndSwap(a, nil)
-	a.release()
+	if caddy.Exiting() {
+		a.release()
+	} else {
+		time.AfterFunc(lastRequests, a.release)
+	}
 	return nil
 }
 
@@ -115,7 +124,11 @@ var running atomic.Pointer[App]
 
 func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	conf := a.conf
-	opts := OpenOptions{Logger: a.run.logger, Countries: conf.Limits.Countries, DataDir: caddy.AppDataDir()}
+	schedule, err := scheduleOf(conf.Vaccines)
+	if err != nil {
+		return nil, err
+	}
+	opts := OpenOptions{Logger: a.run.logger, Countries: conf.Limits.Countries, Schedule: schedule, DataDir: caddy.AppDataDir()}
 
 	secrets, err := a.secrets(ctx)
 	if err != nil {
@@ -127,8 +140,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 		return nil, err
 	}
 	p := &a.run.parts
-	registryKey := fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), conf.Limits.Countries, secretsName(secrets))
-	if p.registry, err = pooled(a, registryKey, func() (registry.Registry, error) {
+	if p.registry, err = pooled(a, a.registryKey(secrets), func() (registry.Registry, error) {
 		opts := opts
 		opts.Secrets = secrets
 		return a.registry.Open(opts)
@@ -174,7 +186,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	flow := authflow.New(authflow.Config{
 		Registry:      p.registry,
 		NameMatch:     registry.NameMatch{Partial: conf.NameMatch.Partial},
-		Schedule:      registry.Schedule{},
+		Schedule:      schedule,
 		State:         p.state,
 		Ledger:        p.ledger,
 		Withdrawals:   withdrawals,
@@ -225,6 +237,11 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 		Issuer:   conf.Issuer,
 		Now:      time.Now,
 	}, nil
+}
+
+// registryKey names the registry in the pool: what it is and all that it is told.
+func (a *App) registryKey(secrets [][]byte) string {
+	return fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), a.conf.Limits.Countries, vaccinesName(a.conf.Vaccines), secretsName(secrets))
 }
 
 func limit(l Limit) authflow.Limit {

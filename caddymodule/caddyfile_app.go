@@ -31,6 +31,7 @@ func init() {
 //		otp { length N; lifetime DURATION; attempts N; resend_after DURATION }
 //		limits { codes_per_mobile | wrong_per_mobile | codes_per_ip | codes_total N DURATION; countries N… }
 //		name_match exact | partial PERCENT
+//		vaccine NAME { doses N [since DATE]; alias NAME…; from DATE; precaution_only }
 //		notice { controller TEXT; contact ADDRESS; grievance ADDRESS }
 //		partner ID { name, purpose, key_hash, origin, return, expires, consent }
 //		remembered_passes N
@@ -78,6 +79,7 @@ func parseApp(d *caddyfile.Dispenser) (*App, error) {
 		otpOption(&app.OTP),
 		limitsOption(&app.Limits),
 		nameMatchOption(&app.NameMatch),
+		vaccineOption(&app.Vaccines),
 		noticeOption(&app.Notice),
 		partnerOption(&app.Partners),
 		integer("remembered_passes", "remembered_passes 100000", "remembered_passes", rememberedPassesBounds, &app.RememberedPasses),

@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/certmagic"
+
+	"github.com/kycvs/caddy-kycvs/registry"
 )
 
 // fileConfig is a configuration that is read and not run.
@@ -83,6 +85,20 @@ func (c *fileConfig) store() (StoreModule, error) {
 		return nil, usage("--config %s has `registry %s`, which is not imported into: write --registry file:DIRECTORY or --registry postgres:DSN", c.path, named.Engine)
 	}
 	return store, nil
+}
+
+// schedule returns the vaccines that the configuration knows.
+func (c *fileConfig) schedule() (registry.Schedule, error) {
+	r := resolver{repl: caddy.NewReplacer()}
+	vaccines := r.vaccines(c.app.Vaccines)
+	if err := r.err(); err != nil {
+		return registry.Schedule{}, fmt.Errorf("--config %s: %w", c.path, err)
+	}
+	conf := &App{Vaccines: vaccines, resolved: true}
+	if err := conf.validateVaccines(); err != nil {
+		return registry.Schedule{}, fmt.Errorf("--config %s: %w", c.path, err)
+	}
+	return scheduleOf(vaccines)
 }
 
 // noSecret says what to do where the storage of a configuration has no secret yet.

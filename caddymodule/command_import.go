@@ -42,7 +42,8 @@ A running gate goes on, and answers from the new content once all of it is there
 interrupted at any moment, an import leaves what was there before.
 
 A row that makes no sense is set aside, into FILE.rejects.csv beside the file
-(stdin.rejects.csv for standard input), with its line and the reason.
+(FILE.rejects.ndjson for FHIR; stdin.rejects.… for standard input), with its line
+and the reason.
 ` + storeFlagsHelp,
 		Example: `  caddy kycvs import --config /etc/caddy/Caddyfile doses.csv
   zcat doses.csv.gz | caddy kycvs import --registry file:/var/lib/kycvs/doses -`,
@@ -132,7 +133,7 @@ func (s *sealedStore) load(ctx context.Context, cmd *cobra.Command, c loading.Co
 	}
 	rejects := new(rejectFiles)
 	meter := newMeter(cmd.ErrOrStderr())
-	c.Countries, c.Schedule = s.options.Countries, s.schedule
+	c.Countries, c.Schedule = s.options.Countries, s.options.Schedule
 	if c.Patients, err = patientsOf(ctx, c); err != nil {
 		return err
 	}
@@ -148,14 +149,14 @@ func (s *sealedStore) load(ctx context.Context, cmd *cobra.Command, c loading.Co
 	return err
 }
 
-// patientsOf collects the FHIR Patients of several files, because a bulk export has
-// them in another file than the Immunizations. It is nil where that cannot be, or
-// need not: doses finds those of one file itself, but only what can be read twice
-// can be looked through first.
+// patientsOf collects the FHIR Patients of all files first, because a bulk export has
+// them in another file than the Immunizations, and one file may have them behind.
+// It is nil where there is no FHIR, and where a file cannot be read twice: then a
+// Patient must stand before its Immunizations.
 func patientsOf(ctx context.Context, c loading.Config) (*doses.Patients, error) {
 	again := func(f loading.File) bool { return f.Open == nil && f.Size > 0 }
 	fhir := func(f loading.File) bool { return f.Format != doses.CSV }
-	if len(c.Files) < 2 || !slices.ContainsFunc(c.Files, fhir) || slices.ContainsFunc(c.Files, func(f loading.File) bool { return !again(f) }) {
+	if !slices.ContainsFunc(c.Files, fhir) || slices.ContainsFunc(c.Files, func(f loading.File) bool { return !again(f) }) {
 		return nil, nil
 	}
 	patients := doses.NewPatients(0)
@@ -178,10 +179,13 @@ type rejectFiles struct{ paths []string }
 
 // open makes the file for a source's rejected rows, anew: it holds people's rows,
 // so nobody else may read it, whoever could read an older one of that name.
-func (f *rejectFiles) open(source string) (io.WriteCloser, error) {
-	path := source + ".rejects.csv"
+func (f *rejectFiles) open(source string, format doses.Format) (io.WriteCloser, error) {
 	if source == "-" {
-		path = "stdin.rejects.csv"
+		source = "stdin"
+	}
+	path := source + ".rejects.csv"
+	if format == doses.FHIR {
+		path = source + ".rejects.ndjson"
 	}
 	if err := os.Remove(path); err != nil && !isNotExist(err) {
 		return nil, fmt.Errorf("%s: %w: make room for the rows that are set aside", path, withoutPath(err))

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kycvs/caddy-kycvs/registry/doses"
 )
 
 // TestInterruptible holds that what comes by standard input is whole, and that
@@ -54,7 +56,7 @@ func TestRejectFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		var files rejectFiles
-		f, err := files.open("doses.csv")
+		f, err := files.open("doses.csv", doses.CSV)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,12 +73,23 @@ func TestRejectFiles(t *testing.T) {
 		t.Errorf("another file was written: %q (%v)", text, err)
 	}
 	var files rejectFiles
-	if _, err := files.open(filepath.Join("nowhere", "doses.csv")); err == nil || !strings.Contains(err.Error(), "make room for the rows") {
+	if _, err := files.open(filepath.Join("nowhere", "doses.csv"), doses.CSV); err == nil || !strings.Contains(err.Error(), "make room for the rows") {
 		t.Errorf("got %v", err)
 	}
-	if f, err := files.open("-"); err != nil || files.paths[0] != "stdin.rejects.csv" {
-		t.Errorf("%v (%v)", files.paths, err)
-	} else {
+	for _, c := range []struct {
+		source string
+		format doses.Format
+		want   string
+	}{
+		{"-", doses.CSV, "stdin.rejects.csv"},
+		{"-", doses.FHIR, "stdin.rejects.ndjson"},
+		{"Immunization.ndjson", doses.FHIR, "Immunization.ndjson.rejects.ndjson"},
+	} {
+		f, err := files.open(c.source, c.format)
+		if err != nil || files.paths[len(files.paths)-1] != c.want {
+			t.Errorf("%v (%v), want %s", files.paths, err, c.want)
+			continue
+		}
 		f.Close()
 	}
 }

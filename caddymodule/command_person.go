@@ -94,7 +94,7 @@ const maxPerson = 4096
 // readPerson reads "number,name" or "number,name,birth year". No error holds any
 // of it.
 func (s *sealedStore) readPerson(r io.Reader) (person, error) {
-	p := person{schedule: s.schedule, match: s.nameMatch}
+	p := person{schedule: s.options.Schedule, match: s.nameMatch}
 	body, err := io.ReadAll(io.LimitReader(r, maxPerson+1))
 	if err != nil {
 		return p, fmt.Errorf("reading standard input: %w", err)

@@ -26,7 +26,7 @@ type storeFlags struct {
 
 func (f *storeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.registry, "registry", "", "which registry: file:DIRECTORY or postgres:DSN; without it, the one of --config")
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the configuration that Caddy runs with, for the secret, the registry and the countries")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the configuration that Caddy runs with, for the secret, the registry, the countries and the vaccines")
 	cmd.Flags().StringVarP(&f.adapter, "adapter", "a", "", "the config adapter of --config, where its name does not tell")
 	cmd.Flags().IntSliceVar(&f.countries, "countries", nil, "country calling codes allowed, the first that of numbers without one (default that of --config, else 91)")
 }
@@ -46,7 +46,6 @@ type sealedStore struct {
 	module    StoreModule
 	options   OpenOptions
 	nameMatch registry.NameMatch
-	schedule  registry.Schedule
 }
 
 // find finds the store.
@@ -73,6 +72,9 @@ func (f *storeFlags) find(ctx context.Context, cmd *cobra.Command, none noSecret
 		}
 		defer conf.close()
 		s.nameMatch = registry.NameMatch{Partial: conf.app.NameMatch.Partial}
+		if s.options.Schedule, err = conf.schedule(); err != nil {
+			return nil, err
+		}
 		if len(s.options.Countries) == 0 {
 			s.options.Countries = conf.app.Limits.Countries
 		}

@@ -67,6 +67,11 @@ type App struct {
 	// NameMatch says when a typed name is taken for a registered one.
 	NameMatch NameMatch `json:"name_match,omitzero"`
 
+	// Vaccines lists the vaccines that the built-in table does not have, or of which
+	// something else is to count. The default is the built-in table alone: the vaccines
+	// of India's campaign.
+	Vaccines []Vaccine `json:"vaccines,omitempty"`
+
 	// Notice is what the privacy notice says about the operator.
 	Notice Notice `json:"notice,omitzero"`
 
@@ -159,6 +164,42 @@ type NameMatch struct {
 	// Partial is the percentage of whole words that must agree, in any order, from 1
 	// to 100. It goes with the strategy `partial` and has no default.
 	Partial int `json:"partial,omitempty"`
+}
+
+// Vaccine is a vaccine of the operator's own. One that has the name of a vaccine of
+// the built-in table changes that one: what is left out stays as it is there.
+type Vaccine struct {
+	// Name is what it is called: in files of doses, where case, spaces and punctuation
+	// do not matter, and in the registry. It is required.
+	Name string `json:"name,omitempty"`
+
+	// Aliases lists what else it is called, such as its codes in FHIR. Those of the
+	// built-in table are kept. The default is none.
+	Aliases []string `json:"aliases,omitempty"`
+
+	// Regimens lists the courses it is given in; completing one is enough. There is no
+	// default: a vaccine that the built-in table does not have needs at least one, or
+	// PrecautionOnly.
+	Regimens []Regimen `json:"regimens,omitempty"`
+
+	// PrecautionOnly says that it is given after other courses and completes none. The
+	// default is false.
+	PrecautionOnly bool `json:"precaution_only,omitempty"`
+
+	// From is the first day on which a dose of it can have been given, as YYYY-MM-DD,
+	// from 2020-01-01 on; a row with an earlier one makes no sense. The default is
+	// 2021-01-16, when India's campaign began.
+	From string `json:"from,omitempty"`
+}
+
+// Regimen is one way to complete the course of a vaccine.
+type Regimen struct {
+	// Doses is how many doses it has, from 1 to 9. It is required.
+	Doses int `json:"doses,omitempty"`
+
+	// Since is the day it came into force, as YYYY-MM-DD. The default is none: it always
+	// was.
+	Since string `json:"since,omitempty"`
 }
 
 // Notice is what the privacy notice says about the operator. A part that is left

@@ -83,6 +83,7 @@ var (
 	limitCountBounds       = intBounds{1, 1_000_000_000}
 	limitWindowBounds      = durationBounds{time.Second, 31 * day}
 	partialBounds          = intBounds{1, 100}
+	regimenDosesBounds     = intBounds{1, 9} // registry.Regimen
 	rememberedPassesBounds = intBounds{1, 100_000_000}
 	levelBounds            = intBounds{0, 2}
 	sessionBounds          = durationBounds{time.Second, 366 * day}

@@ -22,6 +22,9 @@ type OpenOptions struct {
 	Countries []int  // country calling codes that are allowed; the first is the default
 	DataDir   string // where this machine keeps what must last; the guest makes its own folder in it
 
+	// Schedule knows the vaccines, the operator's own among them.
+	Schedule registry.Schedule
+
 	// Secrets are the operator's secrets, newest first, for a registry that keeps its
 	// records sealed. Other guests are not told them.
 	Secrets [][]byte
@@ -31,8 +34,8 @@ type OpenOptions struct {
 //
 // Loading and provisioning it must create and open nothing: `caddy validate`
 // does that much. A registry that is opened is kept across configuration loads as
-// long as the engine's name, its PoolKey, the countries and the secrets stay the
-// same.
+// long as the engine's name, its PoolKey, the countries, the vaccines and the
+// secrets stay the same.
 type RegistryModule interface {
 	// PoolKey names what is opened, such as an absolute path; equal keys mean the
 	// same thing. It is never shown.

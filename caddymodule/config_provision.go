@@ -39,6 +39,7 @@ func (a *App) resolve(repl *caddy.Replacer) (*App, error) {
 		OTP:        a.OTP,
 		Limits:     a.Limits,
 		NameMatch:  a.NameMatch,
+		Vaccines:   r.vaccines(a.Vaccines),
 		Notice: Notice{
 			Controller: r.one("notice controller", a.Notice.Controller),
 			Contact:    r.one("notice contact", a.Notice.Contact),
@@ -156,6 +157,21 @@ func (r *resolver) all(option string, values []string) []string {
 			continue
 		}
 		resolved = append(resolved, r.one(option, v))
+	}
+	return resolved
+}
+
+// vaccines returns the vaccines with their placeholders resolved.
+func (r *resolver) vaccines(all []Vaccine) []Vaccine {
+	var resolved []Vaccine
+	for _, v := range all {
+		in := "vaccine " + v.Name + " "
+		v.Name, v.Aliases, v.From = r.one("vaccine", v.Name), r.all(in+"alias", v.Aliases), r.one(in+"from", v.From)
+		v.Regimens = slices.Clone(v.Regimens)
+		for i := range v.Regimens {
+			v.Regimens[i].Since = r.one(in+"since", v.Regimens[i].Since)
+		}
+		resolved = append(resolved, v)
 	}
 	return resolved
 }

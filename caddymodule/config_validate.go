@@ -76,6 +76,9 @@ func (a *App) validateOptions() error {
 	if err := a.NameMatch.validate(); err != nil {
 		return err
 	}
+	if err := a.validateVaccines(); err != nil {
+		return err
+	}
 	for i, secret := range a.Secret {
 		if a.settled(secret) {
 			if err := checkSecret(secret); err != nil {

@@ -67,7 +67,7 @@ func (c *CSVRegistry) PoolKey() string { return c.path }
 
 // Open implements RegistryModule.
 func (c *CSVRegistry) Open(o OpenOptions) (registry.Registry, error) {
-	r, err := csvfile.Open(csvfile.Config{Path: c.path, Countries: o.Countries, Logger: o.Logger})
+	r, err := csvfile.Open(csvfile.Config{Path: c.path, Countries: o.Countries, Schedule: o.Schedule, Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/dustin/go-humanize"
 
 	"github.com/kycvs/caddy-kycvs/registry"
 	"github.com/kycvs/caddy-kycvs/registry/embedded"
@@ -25,7 +26,32 @@ type FileRegistry struct {
 	// is absolute. It is required; there is no default.
 	Directory string `json:"directory,omitempty"`
 
+	// Cache is how many bytes of the registry are kept in memory at most, from 1 MiB to
+	// 1 TiB, beside what the operating system keeps of the files. A lookup that finds
+	// what it needs there takes half the time. The default is 1 GiB; less is taken
+	// where the registry is smaller.
+	Cache int64 `json:"cache,omitempty"`
+
 	directory string // absolute, placeholders resolved
+}
+
+// cacheExample is how the option is written.
+const cacheExample = "cache 1GiB"
+
+// readCache reads a size such as 512MiB.
+func readCache(size string) (int64, error) {
+	n, err := humanize.ParseBytes(size)
+	if err != nil || n > 1<<40 {
+		return 0, fmt.Errorf("cache %q is no size from 1MiB to 1TiB: write e.g. `%s`", size, cacheExample)
+	}
+	return int64(n), checkCache(int64(n))
+}
+
+func checkCache(bytes int64) error {
+	if bytes < 1<<20 || bytes > 1<<40 {
+		return fmt.Errorf("cache is %d bytes, which is not from 1MiB to 1TiB: write e.g. `%s`", bytes, cacheExample)
+	}
+	return nil
 }
 
 // CaddyModule returns the Caddy module information.
@@ -35,9 +61,23 @@ func (*FileRegistry) CaddyModule() caddy.ModuleInfo {
 
 // UnmarshalCaddyfile reads
 //
-//	registry file DIRECTORY
+//	registry file DIRECTORY {
+//		cache SIZE
+//	}
 func (f *FileRegistry) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return readGuestLine(d, "registry file", "registry file /var/lib/kycvs/doses", oneArg, func(args []string) { f.Directory = args[0] })
+	d.Next() // the guest's name
+	args, err := arguments(d, "registry file", "registry file /var/lib/kycvs/doses", oneArg)
+	if err != nil {
+		return err
+	}
+	f.Directory = args[0]
+	_, err = readBlock(d, "registry file", []option{
+		{name: "cache", example: cacheExample, args: oneArg, read: func(_ *caddyfile.Dispenser, args []string) (err error) {
+			f.Cache, err = readCache(args[0])
+			return err
+		}},
+	})
+	return err
 }
 
 // Provision settles where the registry is. That there is none yet is no error: an
@@ -45,6 +85,11 @@ func (f *FileRegistry) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (f *FileRegistry) Provision(caddy.Context) (err error) {
 	if f.Directory == "" {
 		return errors.New("directory is missing: write the directory that `caddy kycvs import` fills, e.g. /var/lib/kycvs/doses")
+	}
+	if f.Cache != 0 {
+		if err := checkCache(f.Cache); err != nil {
+			return err
+		}
 	}
 	if f.directory, err = absolute("directory", f.Directory); err != nil {
 		return err
@@ -62,10 +107,10 @@ func (f *FileRegistry) Provision(caddy.Context) (err error) {
 }
 
 // PoolKey implements RegistryModule.
-func (f *FileRegistry) PoolKey() string { return f.directory }
+func (f *FileRegistry) PoolKey() string { return fmt.Sprint(f.directory, " ", f.Cache) }
 
 func (f *FileRegistry) config(o OpenOptions) embedded.Config {
-	return embedded.Config{Dir: f.directory, Secrets: o.Secrets, Logger: o.Logger}
+	return embedded.Config{Dir: f.directory, Cache: f.Cache, Secrets: o.Secrets, Logger: o.Logger}
 }
 
 // Open implements RegistryModule. A directory without a registry is an error, so

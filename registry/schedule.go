@@ -31,6 +31,10 @@ type Regimen struct {
 	Since time.Time // the day it came into force; zero: always in force
 }
 
+// maxVaccineName is how long the name of a vaccine may be, in bytes, so that one
+// out of a file costs no more to compare. The longest of WHO's have about 60.
+const maxVaccineName = 128
+
 // Precaution is the Number of a precaution ("booster") dose whose source says
 // that it is one but not the how-manieth.
 const Precaution = 100
@@ -67,9 +71,7 @@ func NewSchedule(vaccines []Vaccine) (Schedule, error) {
 // one of the same name if there is one.
 func (s Schedule) With(vaccines ...Vaccine) (Schedule, error) {
 	all := slices.DeleteFunc(slices.Clone(s.tab().vaccines), func(old Vaccine) bool {
-		return slices.ContainsFunc(vaccines, func(v Vaccine) bool {
-			return foldVaccine(v.Name) == foldVaccine(old.Name)
-		})
+		return slices.ContainsFunc(vaccines, func(v Vaccine) bool { return SameVaccine(v.Name, old.Name) })
 	})
 	return NewSchedule(append(all, vaccines...))
 }
@@ -93,10 +95,13 @@ func newTable(vaccines []Vaccine) (*table, error) {
 		for _, name := range append([]string{v.Name}, v.Aliases...) {
 			key := foldVaccine(name)
 			if key == "" {
-				return nil, fmt.Errorf("vaccine %q: the name %q has no letter or digit", v.Name, name)
+				return nil, fmt.Errorf("vaccine %q: the name %q has no letter or digit: write one as it stands in the files of doses", v.Name, name)
+			}
+			if len(name) > maxVaccineName {
+				return nil, fmt.Errorf("vaccine %q: a name of %d bytes: write one of at most %d", v.Name, len(name), maxVaccineName)
 			}
 			if other := t.folded[key]; other != nil && other != v {
-				return nil, fmt.Errorf("vaccine %q: the name %q is already one of %q", v.Name, name, other.Name)
+				return nil, fmt.Errorf("vaccine %q: the name %q is one of %q already: write another, or put both into one vaccine", v.Name, name, other.Name)
 			}
 			t.folded[key] = v
 		}
@@ -145,7 +150,7 @@ func (s Schedule) find(name string) *Vaccine {
 	if v := t.exact[name]; v != nil {
 		return v
 	}
-	if len(name) > 128 {
+	if len(name) > maxVaccineName {
 		return nil
 	}
 	return t.folded[foldVaccine(name)]
@@ -158,6 +163,9 @@ func (v *Vaccine) longest() int {
 	}
 	return n
 }
+
+// SameVaccine reports whether two names are one, as Schedule.Vaccine compares them.
+func SameVaccine(a, b string) bool { return foldVaccine(a) == foldVaccine(b) }
 
 // foldVaccine keeps the letters and digits of a vaccine's name, in lower case,
 // and drops the words "COVID-19 vaccine", which some sources put around it.

@@ -3,6 +3,7 @@ package registry
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -150,6 +151,7 @@ func TestScheduleOfAnOperator(t *testing.T) {
 		"no name":        {Name: "-", Regimens: []Regimen{{Doses: 2}}},
 		"name taken":     {Name: "X", Aliases: []string{"covi shield"}},
 		"too many doses": {Name: "X", Regimens: []Regimen{{Doses: 10}}},
+		"alias too long": {Name: "X", Aliases: []string{strings.Repeat("x", 129)}},
 		"no doses":       {Name: "X", Regimens: []Regimen{{}}},
 	} {
 		if _, err := (Schedule{}).With(v); err == nil {

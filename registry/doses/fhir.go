@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"unicode/utf8"
 )
@@ -136,6 +137,12 @@ func parseLines(b block, maxRow int) (lines []line) {
 		default:
 			l.resource = &resource{}
 			err := json.Unmarshal(text, l.resource)
+			if l.resource.ResourceType == "" {
+				if row := unwrapped(text); row != nil {
+					l.raw, l.resource = row, &resource{}
+					err = json.Unmarshal(row, l.resource)
+				}
+			}
 			typeError := (*json.UnmarshalTypeError)(nil)
 			switch l.resource.ResourceType {
 			case "Patient", "Immunization":
@@ -156,6 +163,27 @@ func parseLines(b block, maxRow int) (lines []line) {
 		lines = append(lines, l)
 	}
 	return lines
+}
+
+// unwrapped returns the row of a line out of a file of rejected rows, in which it
+// stands in an object beside its line and reason, nil if the text is no such line.
+func unwrapped(text []byte) []byte {
+	var w struct {
+		Line   *int            `json:"line"`
+		Reason *string         `json:"reason"`
+		Row    json.RawMessage `json:"row"`
+	}
+	if json.Unmarshal(text, &w) != nil || w.Line == nil || w.Reason == nil || len(w.Row) == 0 {
+		return nil
+	}
+	var row string
+	if json.Unmarshal(w.Row, &row) != nil {
+		return w.Row
+	}
+	if strings.Contains(row, "\n") { // no line was that
+		return nil
+	}
+	return []byte(row) // it was no JSON
 }
 
 // make makes a row of a Patient or an Immunization.

@@ -220,6 +220,7 @@ func TestFHIREndlessLine(t *testing.T) {
 func FuzzFHIR(f *testing.F) {
 	f.Add([]byte(ashaPatient + "\n" + ashaFirst))
 	f.Add([]byte(immunization(`"contained":[{"resourceType":"Patient","id":"c","name":[{"given":["A"]}],"telecom":[{"system":"phone","value":"9876543219"}]}],"patient":{"reference":"#c"}`)))
+	f.Add([]byte(`{"line":1,"reason":"status","row":` + ashaPatient + "}\n" + `{"line":2,"reason":"not JSON","row":"{\u000a"}`))
 	f.Add([]byte(`{"resourceType":"Patient","contained":[{}],"name":[null],"identifier":[{"value":"\u001f"}]}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		for _, r := range []io.Reader{bytes.NewReader(in), stream{bytes.NewReader(in)}} {

@@ -38,7 +38,7 @@ type Config struct {
 	// first one when it is next changed.
 	Secrets [][]byte
 	// Cache is how many bytes of tables are kept in memory beside what the operating
-	// system keeps; 0 means 256 MiB.
+	// system keeps; 0 means 1 GiB. No more is taken than there are tables.
 	Cache int64
 	// PollEvery is how often the registry looks for a new generation, 500ms if 0.
 	PollEvery time.Duration
@@ -49,7 +49,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.Cache <= 0 {
-		c.Cache = 256 << 20
+		c.Cache = 1 << 30
 	}
 	if c.PollEvery <= 0 {
 		c.PollEvery = 500 * time.Millisecond

@@ -122,10 +122,15 @@ type Config struct {
 	// Strict changes nothing if a row of any file makes no sense: ErrRejected.
 	Strict bool
 	// Rejects opens the file that takes a file's rejected rows, when the first one
-	// comes. They are as they were, behind two columns, rejected_line and
-	// rejected_reason, so that the file can be corrected and imported. They name people:
-	// make it 0600. nil: rejected rows are only counted.
-	Rejects func(file string) (io.WriteCloser, error)
+	// comes, and is told how that file is written (CSV or FHIR). They are as they were,
+	// so that the file can be corrected and imported: of CSV behind two columns,
+	// rejected_line and rejected_reason; of FHIR each in an object,
+	//
+	//	{"line":7,"reason":"status: …","row":{…}}
+	//
+	// where row is a text if it was not JSON. They name people: make it 0600. nil:
+	// rejected rows are only counted.
+	Rejects func(file string, format doses.Format) (io.WriteCloser, error)
 	// Progress is told how far the import is, about every ProgressEvery, and at the
 	// end. It is never called twice at once. nil: nobody is told.
 	Progress func(Progress)

@@ -3,6 +3,7 @@ package loading
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -207,8 +208,8 @@ func TestRejects(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	out := &closer{}
-	s := run(t, m, Config{Rejects: func(file string) (io.WriteCloser, error) {
-		if file != "file0.csv" {
+	s := run(t, m, Config{Rejects: func(file string, format doses.Format) (io.WriteCloser, error) {
+		if file != "file0.csv" || format != doses.CSV {
 			t.Errorf("rejects of %s", file)
 		}
 		return out, nil
@@ -229,6 +230,49 @@ func TestRejects(t *testing.T) {
 	s = run(t, m, Config{}, strings.ReplaceAll(out.String(), "2051", "2021"))
 	if s.Rejected != 1 || s.Added != 2 {
 		t.Errorf("corrected: %+v", s)
+	}
+}
+
+// TestRejectsFHIR: of NDJSON, line and reason stand around the row, and the file can be
+// imported as it is, once it was corrected.
+func TestRejectsFHIR(t *testing.T) {
+	t.Parallel()
+	const (
+		patient = `{"resourceType":"Patient","id":"p","name":[{"text":"Asha <Rao> & Co"}],"telecom":[{"system":"phone","value":"9876543210"}]}`
+		late    = `{ "resourceType":"Immunization","id":"\u003ci1>","status":"completed","vaccineCode":{"text":"COVISHIELD"},"patient":{"reference":"Patient/p"},"occurrenceDateTime":"2051-03-15"}`
+		broken  = `{"resourceType":"Immunization","id":"i2",`
+	)
+	m, out := newMemory(t), &closer{}
+	s := run(t, m, Config{Rejects: func(_ string, format doses.Format) (io.WriteCloser, error) {
+		if format != doses.FHIR {
+			t.Errorf("format %q", format)
+		}
+		return out, nil
+	}}, strings.Join([]string{patient, "", late, broken, "{\"a\":\"\xff\"}"}, "\n"))
+	if s.Rows != 4 || s.Rejected != 3 || s.Added != 1 {
+		t.Errorf("%+v", s)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if len(lines) != 4 || lines[0] != `{"line":3,"reason":"occurrenceDateTime: in the future","row":`+late+`}` ||
+		!strings.HasPrefix(lines[1], `{"line":4,"reason":"not `) || !strings.HasSuffix(lines[1], `,"row":"{\"resourceType\":\"Immunization\",\"id\":\"i2\","}`) ||
+		!strings.HasPrefix(lines[2], `{"line":5,"reason":"not UTF-8`) {
+		t.Errorf("%q", lines)
+	}
+	for _, line := range lines[:len(lines)-1] {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %q", line)
+		}
+	}
+	// Corrected, behind the Patient; what is rejected again is not wrapped twice.
+	again := &closer{}
+	s = run(t, m, Config{Rejects: func(string, doses.Format) (io.WriteCloser, error) { return again, nil }},
+		patient+"\n"+strings.ReplaceAll(out.String(), "2051", "2021"))
+	if s.Rejected != 2 || s.Changed != 1 || s.Doses != 1 {
+		t.Errorf("corrected: %+v", s)
+	}
+	if lines := strings.Split(again.String(), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], `{"line":3,`) || strings.Count(lines[0], "reason") != 1 ||
+		!strings.HasSuffix(lines[0], `,"row":"{\"resourceType\":\"Immunization\",\"id\":\"i2\","}`) {
+		t.Errorf("%q", lines)
 	}
 }
 
@@ -281,8 +325,8 @@ func TestFails(t *testing.T) {
 		"no header":          {Config{Files: []File{text("a.csv", "9876543210,Asha Rao\n")}}, "a.csv", nil},
 		"the second is bad":  {Config{Files: []File{text("a.csv", people(10)), text("b.csv", "x\n")}}, "b.csv", nil},
 		"reading fails":      {Config{Files: []File{broken(people(10))}}, "b.csv", disk},
-		"rejects not opened": {Config{Files: []File{text("a.csv", mistakes)}, Rejects: func(string) (io.WriteCloser, error) { return nil, disk }}, "", disk},
-		"rejects not written": {Config{Files: []File{text("a.csv", mistakes)}, Rejects: func(string) (io.WriteCloser, error) { return &closer{fail: disk}, nil }},
+		"rejects not opened": {Config{Files: []File{text("a.csv", mistakes)}, Rejects: func(string, doses.Format) (io.WriteCloser, error) { return nil, disk }}, "", disk},
+		"rejects not written": {Config{Files: []File{text("a.csv", mistakes)}, Rejects: func(string, doses.Format) (io.WriteCloser, error) { return &closer{fail: disk}, nil }},
 			"", disk},
 	} {
 		m := newMemory(t)

@@ -42,7 +42,7 @@ func (i *importing) readFile(ctx context.Context, n int, f File) error {
 	if err != nil {
 		return &FileError{f.Name, err}
 	}
-	out := &rejects{open: i.Rejects, file: f.Name, header: r.Header()}
+	out := &rejects{open: i.Rejects, file: f.Name, format: r.Format(), header: r.Header()}
 	err = r.Run(ctx, func(_ int, b *doses.Batch) error {
 		if err := i.count(b, out); err != nil {
 			return err

@@ -226,7 +226,14 @@ func (b *bench) ask(reg registry.Registry, people int) ([]time.Duration, time.Du
 				if err == nil {
 					var a registry.Answer
 					a, err = registry.Decide(records, registry.Query{Mobile: mobile, Name: name, BirthYear: year}, registry.NameMatch{}, registry.Schedule{})
-					if err == nil && a.Status != want {
+					// One in a million made-up people shares a number with somebody whose name
+					// reads alike (K. Amal Sen, Kamal Sen) and whose year is not known: no answer is
+					// the right one then.
+					var alike *registry.AmbiguousError
+					switch {
+					case errors.As(err, &alike) && len(records) > 1:
+						err = nil
+					case err == nil && a.Status != want:
 						err = errors.New("somebody has another status than expected")
 					}
 				}

@@ -20,13 +20,6 @@ type Person struct {
 
 var errPartnerEnded = errors.New("the partner's registration has ended: see `expires`")
 
-// Check says what is wrong with what was typed, in the order of the form: an
-// empty list if nothing is. It spends nothing and asks nobody.
-func (f *Flow) Check(p Person) []Code {
-	_, _, problems := f.read(p)
-	return problems
-}
-
 func (f *Flow) read(p Person) (mobile registry.Mobile, name string, problems []Code) {
 	if p.Consent != "Y" {
 		problems = append(problems, ConsentRequired)
@@ -41,14 +34,15 @@ func (f *Flow) read(p Person) (mobile registry.Mobile, name string, problems []C
 	return mobile, p.Name, problems
 }
 
-// Fingerprint is the keyed hash of who asks what: the same for the same person
-// at the same partner from the same browser.
-func (f *Flow) Fingerprint(a *Audience, by Asker, p Person) (ID128, bool) {
+// Fingerprint reads what was typed and asks nobody. It returns what is wrong
+// with it, in the order of the form, or else the keyed hash of who asks what: the
+// same for the same person at the same partner from the same browser.
+func (f *Flow) Fingerprint(a *Audience, by Asker, p Person) (ID128, []Code) {
 	mobile, name, problems := f.read(p)
 	if len(problems) > 0 {
-		return ID128{}, false
+		return ID128{}, problems
 	}
-	return f.entries.key("ask", string(by.Browser[:]), a.Host, a.ID, string(mobile), name), true
+	return f.entries.key("ask", string(by.Browser[:]), a.Host, a.ID, string(mobile), name), nil
 }
 
 // Ask takes consent, number and name, sends a code and returns the handshake.

@@ -52,15 +52,15 @@ func (q *request) otp() {
 	}
 	person := authflow.Person{Mobile: q.fields["mobile_number"], Name: q.fields["full_name"], Consent: q.fields["consent"]}
 	ret := SafeReturn(q.fields["return"])
-	if problems := q.Flow.Check(person); len(problems) > 0 {
-		q.askAgain(a, person, ret, problems)
-		return
-	}
 	ctx := q.r.Context()
 	if q.jar.Browser == [16]byte{} {
 		q.jar.NewBrowser()
 	}
-	ask, _ := q.Flow.Fingerprint(a, q.asker(), person)
+	ask, problems := q.Flow.Fingerprint(a, q.asker(), person)
+	if len(problems) > 0 {
+		q.askAgain(a, person, ret, problems)
+		return
+	}
 	if !q.json && ask == q.jar.Ask {
 		// The page was loaded again: the code is on its way already. A program that
 		// asks twice means it.

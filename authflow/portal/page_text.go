@@ -145,16 +145,6 @@ func Message(lang, code string) string {
 	return l.texts["error."+l.known(RefusalKind(code).code())]
 }
 
-// Duration says d in words, rounded up to whole seconds, minutes, hours or
-// days: for something to be waited for.
-func Duration(lang string, d time.Duration) string {
-	c, err := texts()
-	if err != nil {
-		return d.String()
-	}
-	return c.language(lang).duration(d, true)
-}
-
 // expand fills the {name}s of text from args, pairs of name and value, in one
 // pass: what is put in is never looked at again, whatever it contains. With
 // isolate each value stands between FIRST STRONG ISOLATE and POP DIRECTIONAL

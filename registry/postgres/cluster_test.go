@@ -40,11 +40,17 @@ func programs(t *testing.T) string {
 	if len(places) > 0 {
 		return filepath.Dir(places[len(places)-1])
 	}
-	if slices.Contains(strings.Split(os.Getenv("KYCVS_TEST_REQUIRE"), ","), "postgres") {
-		t.Fatal("PostgreSQL's programs are not installed: initdb, pg_ctl, pg_basebackup")
-	}
-	t.Skip("PostgreSQL's programs are not installed")
+	skip(t, "PostgreSQL's programs are not installed: initdb, pg_ctl, pg_basebackup")
 	return ""
+}
+
+// skip skips the test, or fails it where KYCVS_TEST_REQUIRE names postgres.
+func skip(t testing.TB, why string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("KYCVS_TEST_REQUIRE"), ","), "postgres") {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
 
 // newServer prepares a server's place. primary makes it one, standbyOf the other.
@@ -60,7 +66,7 @@ func newServer(t *testing.T, name string) *server {
 	if os.Getuid() == 0 {
 		u, err := user.Lookup("postgres")
 		if err != nil {
-			t.Skip("there is no user postgres to run it as")
+			skip(t, "there is no user postgres to run it as")
 		}
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)

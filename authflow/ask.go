@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
@@ -20,11 +21,11 @@ type Person struct {
 
 var errPartnerEnded = errors.New("the partner's registration has ended: see `expires`")
 
-func (f *Flow) read(p Person) (mobile registry.Mobile, name string, problems []Code) {
+func (f *Flow) read(p Person, asking bool) (mobile registry.Mobile, name string, problems []Code) {
 	if p.Consent != "Y" {
 		problems = append(problems, ConsentRequired)
 	}
-	mobile, err := registry.ParseMobile(p.Mobile, f.Limits.Countries)
+	mobile, err := f.parseMobile(p.Mobile, asking)
 	if err != nil {
 		problems = append(problems, MobileInvalid)
 	}
@@ -38,7 +39,7 @@ func (f *Flow) read(p Person) (mobile registry.Mobile, name string, problems []C
 // with it, in the order of the form, or else the keyed hash of who asks what: the
 // same for the same person at the same partner from the same browser.
 func (f *Flow) Fingerprint(a *Audience, by Asker, p Person) (ID128, []Code) {
-	mobile, name, problems := f.read(p)
+	mobile, name, problems := f.read(p, false)
 	if len(problems) > 0 {
 		return ID128{}, problems
 	}
@@ -49,7 +50,7 @@ func (f *Flow) Fingerprint(a *Audience, by Asker, p Person) (ID128, []Code) {
 // It never asks the registry, so that neither its answer nor its time tells
 // who is in it.
 func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret string) (Asked, error) {
-	mobile, name, problems := f.read(p)
+	mobile, name, problems := f.read(p, true)
 	if len(problems) > 0 {
 		return Asked{}, fail(problems[0])
 	}
@@ -65,28 +66,29 @@ func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret str
 	}
 	now := f.Now()
 	txn := newTxnID()
+	to := f.chargedTo(by, mobile)
 	h := state.Handshake{
 		Scope:       scope(txn, by.Browser, a),
 		Code:        f.codeHash(0, txn, wireHash(code)),
 		CodeExpires: now.Add(f.OTP.Lifetime),
 		Sends:       1,
 		NextSend:    now.Add(f.OTP.ResendAfter),
-		Mobile:      f.mobileKey(mobile),
-		Client:      f.clientKey(by.IP),
+		Mobile:      to.mobile,
+		Client:      to.client,
 	}
 	req := request{Partner: a.ID, Mobile: mobile, Name: name, Lang: by.Lang, Return: ret}
 	if h.Sealed, err = f.seal(txn, req); err != nil {
 		return Asked{}, f.down(err)
 	}
-	if err := f.State.Take(ctx, f.askBudgets(h.Mobile, h.Client)...); err != nil {
-		return Asked{}, f.limited(err)
+	if err := f.take(ctx, to); err != nil {
+		return Asked{}, err
 	}
 	id := entryKey(txn)
 	if err := f.State.Create(ctx, id, h, f.OTP.Lifetime+grace); err != nil {
-		f.giveBack(ctx, 1, h.Mobile, h.Client, f.entries.key("total"))
+		f.notSent(ctx, to)
 		return Asked{}, f.down(err)
 	}
-	if err := f.send(ctx, a, by.Lang, txn, mobile, code, h); err != nil {
+	if err := f.send(ctx, a, by.Lang, txn, mobile, code, h.Sends, to); err != nil {
 		if derr := f.State.Delete(ctx, id); derr != nil {
 			f.Logger.WarnContext(ctx, "a handshake whose code was not sent could not be removed; it ends by itself", "error", derr)
 		}
@@ -96,23 +98,24 @@ func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret str
 	return f.asked(txn, h, req, now), nil
 }
 
-// send hands the code to the senders. A failure known at once is an error and
+// send hands the nth code of a handshake to the senders. A failure known at once is an error and
 // gives the budgets back; one known later gives them back then.
-func (f *Flow) send(ctx context.Context, a *Audience, lang string, txn ID128, mobile registry.Mobile, code string, h state.Handshake) error {
-	undo := func(ctx context.Context) { f.giveBack(ctx, 1, h.Mobile, h.Client, f.entries.key("total")) }
+func (f *Flow) send(ctx context.Context, a *Audience, lang string, txn ID128, mobile registry.Mobile, code string, n int, to charged) error {
 	m := sms.Message{
 		To:    string(mobile),
 		Text:  f.Text(lang, a, code),
 		Code:  code,
 		TxnID: FormatTxnID(txn),
+		ID:    FormatTxnID(txn) + "-" + strconv.Itoa(n),
+		Lang:  lang,
 	}
 	err := f.Messenger.Send(ctx, m, func() {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		undo(late)
+		f.notSent(late, to)
 	})
 	if err != nil {
-		undo(ctx)
+		f.notSent(ctx, to)
 		return f.down(err)
 	}
 	return nil
@@ -140,9 +143,9 @@ func (f *Flow) Resend(ctx context.Context, a *Audience, by Asker, txn ID128) (As
 	if err != nil {
 		return Asked{}, f.down(fmt.Errorf("making a code: %w", err))
 	}
-	h.Client = f.clientKey(by.IP)
-	if err := f.State.Take(ctx, f.askBudgets(h.Mobile, h.Client)...); err != nil {
-		return Asked{}, f.limited(err)
+	to := f.chargedTo(by, req.Mobile)
+	if err := f.take(ctx, to); err != nil {
+		return Asked{}, err
 	}
 	sends := h.Sends
 	h.Sends++
@@ -151,7 +154,7 @@ func (f *Flow) Resend(ctx context.Context, a *Audience, by Asker, txn ID128) (As
 	h.NextSend = now.Add(f.OTP.ResendAfter << min(sends, 10))
 	err = f.State.Resend(ctx, entryKey(txn), sends, h.Code, h.CodeExpires, h.NextSend, f.OTP.Lifetime+grace)
 	if err != nil {
-		f.giveBack(ctx, 1, h.Mobile, h.Client, f.entries.key("total"))
+		f.notSent(ctx, to)
 		switch {
 		case errors.Is(err, state.ErrConflict): // another press of the button was faster
 			f.Observer.Handshake("limited")
@@ -161,7 +164,7 @@ func (f *Flow) Resend(ctx context.Context, a *Audience, by Asker, txn ID128) (As
 		}
 		return Asked{}, f.down(err)
 	}
-	if err := f.send(ctx, a, by.Lang, txn, req.Mobile, code, h); err != nil {
+	if err := f.send(ctx, a, by.Lang, txn, req.Mobile, code, h.Sends, to); err != nil {
 		return Asked{}, err
 	}
 	f.Observer.Handshake("resent")

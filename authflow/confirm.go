@@ -10,6 +10,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/registry"
 )
 
@@ -25,6 +26,9 @@ type Granted struct {
 	Pass   pass.Pass
 	Token  string // the pass, sealed
 	Return string
+	// Phone is what the browser may keep, so that nobody else can lock its owner
+	// out of the number: see Asker.Phones.
+	Phone ID128
 }
 
 // Confirm counts the code, compares it, spends it, asks the registry, writes
@@ -34,12 +38,12 @@ type Granted struct {
 // a thousand codes entered at once, on however many instances, are as many
 // guesses as are allowed and no more.
 func (f *Flow) Confirm(ctx context.Context, a *Audience, browser ID128, txn ID128, proof Proof) (Granted, error) {
-	h, req, err := f.load(ctx, a, browser, txn)
-	if err != nil {
-		return Granted{}, err
-	}
 	if a.Ended(f.Now()) {
 		return Granted{}, f.down(errPartnerEnded)
+	}
+	h, req, err := f.count(ctx, a, browser, txn, proof.Code)
+	if err != nil {
+		return Granted{}, err
 	}
 	var year int
 	if h.Proved {
@@ -52,51 +56,69 @@ func (f *Flow) Confirm(ctx context.Context, a *Audience, browser ID128, txn ID12
 		} else if err != nil {
 			return Granted{}, f.down(err)
 		}
-	} else if err := f.prove(ctx, txn, h, proof.Code); err != nil {
+	} else if err := f.compare(ctx, txn, h, req, proof.Code); err != nil {
 		return Granted{}, err
 	}
-	return f.answer(ctx, a, txn, req, h.Proved, year)
+	g, err := f.answer(ctx, a, txn, req, h.Proved, year)
+	if err == nil {
+		g.Phone = f.phoneMark(browser, req.Mobile)
+	}
+	return g, err
 }
 
-// prove spends the code, or says why not.
-func (f *Flow) prove(ctx context.Context, txn ID128, h state.Handshake, typed string) error {
-	code, ok := ReadCode(typed, f.OTP.Length)
-	if !ok {
-		return fail(OTPMissing)
+// count counts the code that was typed and returns the handshake, or says why
+// the code is not to be compared. One that awaits a birth year is returned
+// uncounted.
+func (f *Flow) count(ctx context.Context, a *Audience, browser, txn ID128, typed string) (h state.Handshake, req request, err error) {
+	if _, ok := ReadCode(typed, f.OTP.Length); !ok {
+		h, req, err = f.load(ctx, a, browser, txn)
+		if err == nil && !h.Proved {
+			err = fail(OTPMissing)
+		}
+		return h, req, err
 	}
 	id := entryKey(txn)
-	h, err := f.State.Count(ctx, id)
+	h, err = f.State.Count(ctx, id, scope(txn, browser, a))
 	switch {
 	case errors.Is(err, state.ErrNotFound):
-		return fail(TxnUnknown)
+		return h, req, fail(TxnUnknown)
 	case err != nil:
-		return f.down(err)
+		return h, req, f.down(err)
+	}
+	if req, err = f.unseal(txn, h.Sealed); err != nil {
+		return h, req, fail(TxnUnknown) // sealed under a secret that is no more
+	}
+	switch {
+	case h.Proved:
 	case h.Tries > f.OTP.Attempts:
 		f.Observer.Handshake("dead")
-		return fail(OTPAttempts)
+		return h, req, fail(OTPAttempts)
 	case !f.Now().Before(h.CodeExpires):
 		f.uncount(ctx, id)
 		f.Observer.Handshake("expired")
-		return fail(OTPExpired)
+		return h, req, fail(OTPExpired)
 	}
-	wrong := state.Budget{Name: "wrong_per_mobile", Key: f.wrongKey(h.Mobile), Limit: f.Limits.WrongPerMobile.Count, Window: f.Limits.WrongPerMobile.Window}
-	if err := f.State.Take(ctx, wrong); err != nil {
+	return h, req, nil
+}
+
+// compare spends the code, which has been counted, or says why not.
+func (f *Flow) compare(ctx context.Context, txn ID128, h state.Handshake, req request, typed string) error {
+	code, _ := ReadCode(typed, f.OTP.Length)
+	id := entryKey(txn)
+	if err := f.takeWrong(ctx, h.Mobile); err != nil {
 		f.uncount(ctx, id)
-		return f.limited(err)
+		return err
 	}
 	for i := range f.codes {
 		right, err := f.State.Spend(ctx, id, f.codeHash(i, txn, wireHash(code)))
 		switch {
 		case errors.Is(err, state.ErrNotFound):
-			f.giveBack(ctx, 1, wrong.Key)
+			f.giveBack(ctx, state.Return{Key: f.under("wrong", h.Mobile)})
 			return fail(TxnUnknown)
 		case err != nil:
 			return f.down(err)
 		case right:
-			if err := f.State.Clear(ctx, wrong.Key); err != nil {
-				f.Logger.WarnContext(ctx, "the count of wrong codes could not be cleared", "error", err)
-			}
-			f.giveBack(ctx, 1, h.Mobile, h.Client)
+			f.right(ctx, charged{mobile: h.Mobile, client: h.Client, block: f.blockKey(req.Mobile)})
 			return nil
 		}
 	}
@@ -190,10 +212,17 @@ func (f *Flow) reopen(ctx context.Context, id state.Key, proved bool) {
 	}
 }
 
-// Withdraw ends a consent. It returns nil once that is durable; from then on
-// no pass that rests on it opens anything here.
+// Withdraw ends a consent. It returns nil once that is durable and every
+// instance can know: from then on no pass that rests on it opens anything here,
+// and a second later none opens anything elsewhere. An error that wraps
+// withdrawals.ErrNotShared says that it is durable and counts here, but that
+// other instances could not be told yet.
 func (f *Flow) Withdraw(ctx context.Context, a *Audience, p pass.Pass) error {
 	until := time.Unix(p.Expires, 0).UTC()
+	w := withdrawals.Withdrawal{Consent: p.Consent, Until: until}
+	if f.Withdrawals.Has(p.Consent) { // in a ledger already, but maybe not known everywhere
+		return f.share(ctx, w)
+	}
 	err := f.Ledger.Append(ctx, ledger.Entry{
 		Event:   ledger.Withdrawn,
 		Consent: FormatID(p.Consent),
@@ -205,8 +234,17 @@ func (f *Flow) Withdraw(ctx context.Context, a *Audience, p pass.Pass) error {
 	if err != nil {
 		return f.down(fmt.Errorf("writing the withdrawal to the ledger: %w", err))
 	}
-	f.Withdrawals.Add(p.Consent, until)
 	f.Observer.Handshake("withdrawn")
+	return f.share(ctx, w)
+}
+
+// share has every instance know.
+func (f *Flow) share(ctx context.Context, w withdrawals.Withdrawal) error {
+	if err := f.Withdrawals.Withdraw(ctx, w); err != nil {
+		e := unavailable(err)
+		e.Partly = true
+		return e
+	}
 	return nil
 }
 

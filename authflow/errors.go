@@ -57,7 +57,10 @@ type Error struct {
 	RetryAfter   time.Duration // for TooManyRequests and Unavailable
 	AttemptsLeft int           // for OTPInvalid
 	Need         string        // for Ambiguous: NeedBirthYear, or nothing
-	Cause        error         // for the log; nil where there is nothing to add
+	// Partly says, of Unavailable, that what was asked is recorded and counts here,
+	// and will count everywhere once that is possible.
+	Partly bool
+	Cause  error // for the log; nil where there is nothing to add
 }
 
 func (e *Error) Error() string {

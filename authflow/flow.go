@@ -8,11 +8,13 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/registry"
 )
 
@@ -26,8 +28,18 @@ type OTP struct {
 
 // Limit is a number of charges within a window.
 type Limit struct {
-	Count  int
-	Window time.Duration
+	Count      int
+	Window     time.Duration
+	RecordOnly bool // it is counted when it is exceeded, and holds nobody back
+}
+
+// Share limits which share of the codes sent may be never entered. The zero
+// Share limits nothing.
+type Share struct {
+	Percent    int // the share that is too much
+	Least      int // codes sent before the share says anything
+	Window     time.Duration
+	RecordOnly bool
 }
 
 // Limits bound what a handshake may cost, in messages and in guesses.
@@ -36,7 +48,28 @@ type Limits struct {
 	WrongPerMobile Limit // wrong codes over every handshake; a right one clears it
 	CodesPerIP     Limit // codes sent and not (yet) entered; IPv6 by /64
 	CodesTotal     Limit // codes sent
-	Countries      []int // country calling codes; the first is the one that goes without saying
+
+	// Messages are paid for, and numbers exist whose owners are paid for them:
+	// who orders codes to those has no use for the codes.
+	UnenteredPerIP     Share // over one address; IPv6 by /64
+	UnenteredPerPrefix Share // over numbers that differ in their last four digits
+
+	Countries   []int                 // country calling codes; the first is the one that goes without saying
+	NumberTypes []registry.NumberType // that are taken; none means all
+	// These record only, for trying out Countries and NumberTypes.
+	CountriesRecordOnly, NumberTypesRecordOnly bool
+}
+
+// words of Limits, as metrics have them.
+const (
+	limitCountries   = "countries"
+	limitNumberTypes = "number_types"
+)
+
+// LimitNames are the words that Observer.Limit gets.
+var LimitNames = []string{
+	"codes_per_mobile", "wrong_per_mobile", "codes_per_ip", "codes_total",
+	"unentered_per_ip", "unentered_per_prefix", limitCountries, limitNumberTypes,
 }
 
 // Messenger brings a message on its way. Send returns an error if it is known
@@ -50,6 +83,9 @@ type Messenger interface {
 // set.
 type Observer interface {
 	Handshake(outcome string)
+	// Limit is told that somebody was refused for a limit, or would have been if
+	// it did not record only.
+	Limit(name string, refused bool)
 	Lookup(took time.Duration)
 	Signed()
 }
@@ -61,7 +97,7 @@ type Config struct {
 	Schedule    registry.Schedule
 	State       state.Store
 	Ledger      ledger.Ledger
-	Withdrawals *ledger.Withdrawals
+	Withdrawals *withdrawals.Exchange
 	Messenger   Messenger
 	// Text is the text message for a code, in the given language.
 	Text func(lang string, a *Audience, code string) string
@@ -92,6 +128,8 @@ type Flow struct {
 	subjects *keyedHash
 	persons  *keyedHash // the ledger's
 	seals    [][]byte
+
+	countries []int // whose numbers are read
 }
 
 // New returns a Flow for the configuration. It touches nothing.
@@ -104,6 +142,10 @@ func New(c Config) *Flow {
 	f.subjects = newKeyedHash(NewSecret(c.SubjectKey).Keys("subject")[0])
 	f.persons = newKeyedHash(NewSecret(c.SubjectKey).Keys("person")[0])
 	f.seals = c.Secret.Keys("handshake")
+	f.countries = c.Limits.Countries
+	if c.Limits.CountriesRecordOnly {
+		f.countries = append(slices.Clone(f.countries), registry.AnyCountry)
+	}
 	return f
 }
 
@@ -112,6 +154,8 @@ type Asker struct {
 	Browser ID128      // tells this browser from others
 	IP      netip.Addr // the client's; invalid where it is not known
 	Lang    string     // BCP 47, of a catalogue
+	// Phones are those that this browser has proven before; see Granted.Phone.
+	Phones []ID128
 }
 
 // Asked is a handshake under way.
@@ -154,24 +198,6 @@ func scope(txn, browser ID128, a *Audience) state.Key {
 // entryKey names a handshake's entry, which does not give the txnId away.
 func entryKey(txn ID128) state.Key { return plainKey("txn", string(txn[:])) }
 
-// askBudgets are what a code costs.
-func (f *Flow) askBudgets(mobile, client state.Key) []state.Budget {
-	l := &f.Limits
-	return []state.Budget{
-		{Name: "codes_per_mobile", Key: mobile, Limit: l.CodesPerMobile.Count, Window: l.CodesPerMobile.Window},
-		{Name: "codes_per_ip", Key: client, Limit: l.CodesPerIP.Count, Window: l.CodesPerIP.Window},
-		{Name: "codes_total", Key: f.entries.key("total"), Limit: l.CodesTotal.Count, Window: l.CodesTotal.Window},
-	}
-}
-
-func (f *Flow) giveBack(ctx context.Context, n int, keys ...state.Key) {
-	for _, k := range keys {
-		if err := f.State.GiveBack(ctx, k, n); err != nil {
-			f.Logger.WarnContext(ctx, "a counter could not be given back; the limit is tighter than meant until its window ends", "error", err)
-		}
-	}
-}
-
 // clientKey names the counter of an address: IPv6 by /64, because that is what
 // one customer gets (RFC 6177).
 func (f *Flow) clientKey(ip netip.Addr) state.Key {
@@ -181,18 +207,6 @@ func (f *Flow) clientKey(ip netip.Addr) state.Key {
 		ip = p.Addr()
 	}
 	return f.entries.key("ip", ip.String())
-}
-
-func (f *Flow) mobileKey(m registry.Mobile) state.Key { return f.entries.key("mobile", string(m)) }
-func (f *Flow) wrongKey(mobile state.Key) state.Key   { return f.entries.key("wrong", string(mobile[:])) }
-
-// limited turns a store's answer into the handshake's.
-func (f *Flow) limited(err error) *Error {
-	if limit, ok := asLimit(err); ok {
-		f.Observer.Handshake("limited")
-		return &Error{Code: TooManyRequests, RetryAfter: limit.RetryAfter, Cause: err}
-	}
-	return f.down(err)
 }
 
 // down says that something needed does not answer.

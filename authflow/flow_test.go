@@ -11,6 +11,7 @@ import (
 
 	"github.com/kycvs/caddy-kycvs/authflow"
 	test "github.com/kycvs/caddy-kycvs/authflow/authflowtest"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/registry"
 )
@@ -572,11 +573,11 @@ func TestWithdraw(t *testing.T) {
 	if !w.Withdrawals.Has(g.Pass.Consent) {
 		t.Error("the withdrawal is not known")
 	}
-	var learned ledger.Withdrawals
+	var learned withdrawals.Set
 	if err := learned.Learn(t.Context(), w.Ledger, w.Now()); err != nil || !learned.Has(g.Pass.Consent) {
 		t.Errorf("the ledger does not know it: %v", err)
 	}
-	var later ledger.Withdrawals
+	var later withdrawals.Set
 	if err := later.Learn(t.Context(), w.Ledger, w.Now().Add(13*time.Hour)); err != nil || later.Has(g.Pass.Consent) {
 		t.Errorf("it is remembered longer than its pass: %v", err)
 	}

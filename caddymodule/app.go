@@ -21,6 +21,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/registry"
 )
 
@@ -147,17 +148,15 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	if p.state, err = pooled(a, fmt.Sprint("state ", guestName(a.state), a.state.PoolKey()), func() (state.Store, error) { return a.state.Open(opts) }); err != nil {
+	stateKey := fmt.Sprint("state ", guestName(a.state), a.state.PoolKey())
+	if p.state, err = pooled(a, stateKey, func() (state.Store, error) { return a.state.Open(opts) }); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	ledgerKey := fmt.Sprint("ledger ", guestName(a.ledger), a.ledger.PoolKey())
 	if p.ledger, err = pooled(a, ledgerKey, func() (ledger.Ledger, error) { return a.ledger.Open(opts) }); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	withdrawals, err := pooled(a, "withdrawals of "+ledgerKey, func() (*ledger.Withdrawals, error) {
-		w := new(ledger.Withdrawals)
-		return w, w.Learn(ctx, p.ledger, time.Now())
-	})
+	withdrawn, err := a.openWithdrawals(ctx, stateKey+" "+ledgerKey)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
@@ -189,7 +188,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 		Schedule:      schedule,
 		State:         p.state,
 		Ledger:        p.ledger,
-		Withdrawals:   withdrawals,
+		Withdrawals:   withdrawn,
 		Messenger:     messenger,
 		Text:          portal.SMS,
 		NoticeVersion: portal.NoticeVersion,
@@ -216,13 +215,13 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	minter := &authflow.Minter{Keys: p.keys, Observer: metrics()}
 	return &gate.Services{
 		Minter:      minter,
-		Withdrawals: withdrawals,
+		Withdrawals: &withdrawn.Set,
 		Remembered:  remembered,
 		Pages:       pages,
 		Portal: &portal.Handler{
 			Flow:        flow,
 			Minter:      minter,
-			Withdrawals: withdrawals,
+			Withdrawals: &withdrawn.Set,
 			Whole:       whole,
 			Pages:       pages,
 			Keys:        keyring.KeySetHandler(p.keys),
@@ -257,6 +256,24 @@ func (a *App) longestTTL() time.Duration {
 		}
 	}
 	return longest
+}
+
+// openWithdrawals returns what is known of withdrawals: by the ledger, and by the
+// instances that share the state, if it is one that can be shared.
+func (a *App) openWithdrawals(ctx context.Context, key string) (*withdrawals.Exchange, error) {
+	p := &a.run.parts
+	grace := time.Duration(a.conf.StateGrace)
+	x, err := pooled(a, "withdrawals of "+key, func() (*withdrawals.Exchange, error) {
+		board, _ := p.state.(withdrawals.Board)
+		return withdrawals.Open(withdrawals.Config{Board: board, Grace: grace, Logger: a.run.logger}, func(s *withdrawals.Set) error {
+			return s.Learn(ctx, p.ledger, time.Now())
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	x.SetGrace(grace)
+	return x, nil
 }
 
 func (a *App) openKeys(ctx context.Context) (*keyring.Ring, error) {

@@ -18,6 +18,7 @@ type collectors struct {
 	gates      *prometheus.CounterVec
 	handshakes *prometheus.CounterVec
 	sms        *prometheus.CounterVec
+	limits     *prometheus.CounterVec
 	lookup     prometheus.Histogram
 	signed     prometheus.Counter
 
@@ -39,6 +40,10 @@ var metrics = sync.OnceValue(func() *collectors {
 			Namespace: ns, Subsystem: sub, Name: "sms_total",
 			Help: "Text messages handed to a sender, by outcome.",
 		}, []string{"sender", "outcome"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "limits_total",
+			Help: "Requests beyond a limit, by whether it was refused for that or recorded only.",
+		}, []string{"limit", "action"}),
 		lookup: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: ns, Subsystem: sub, Name: "registry_lookup_seconds",
 			Help:    "How long the registry took to answer.",
@@ -56,7 +61,7 @@ var metrics = sync.OnceValue(func() *collectors {
 })
 
 func (c *collectors) register(r *prometheus.Registry) error {
-	for _, m := range []prometheus.Collector{c.gates, c.handshakes, c.sms, c.lookup, c.signed} {
+	for _, m := range []prometheus.Collector{c.gates, c.handshakes, c.sms, c.limits, c.lookup, c.signed} {
 		var already prometheus.AlreadyRegisteredError
 		if err := r.Register(m); err != nil && !errors.As(err, &already) {
 			return err
@@ -65,8 +70,15 @@ func (c *collectors) register(r *prometheus.Registry) error {
 	return nil
 }
 
-func (c *collectors) Gate(d gate.Decision)       { c.decisions[d].Inc() }
-func (c *collectors) Handshake(outcome string)   { c.handshakes.WithLabelValues(outcome).Inc() }
+func (c *collectors) Gate(d gate.Decision)     { c.decisions[d].Inc() }
+func (c *collectors) Handshake(outcome string) { c.handshakes.WithLabelValues(outcome).Inc() }
+func (c *collectors) Limit(name string, refused bool) {
+	action := "recorded"
+	if refused {
+		action = "refused"
+	}
+	c.limits.WithLabelValues(name, action).Inc()
+}
 func (c *collectors) Lookup(took time.Duration)  { c.lookup.Observe(took.Seconds()) }
 func (c *collectors) Signed()                    { c.signed.Inc() }
 func (c *collectors) SMS(sender, outcome string) { c.sms.WithLabelValues(sender, outcome).Inc() }

@@ -25,6 +25,10 @@ var (
 	ErrCountryNotAllowed = fmt.Errorf("%w (this country's numbers are not accepted here)", ErrMobileInvalid)
 )
 
+// AnyCountry, among the countries given to ParseMobile, allows those that are
+// not named.
+const AnyCountry = 0
+
 const (
 	// maxMobileBytes bounds what ParseMobile looks at. The longest number of E.164
 	// has 15 digits, of 4 bytes each in some scripts.
@@ -87,7 +91,7 @@ func ParseMobile(s string, countries []int) (Mobile, error) {
 	if !wellFormed(string(m)) {
 		return "", ErrMobileInvalid
 	}
-	if !slices.Contains(countries, int(n.GetCountryCode())) {
+	if !slices.Contains(countries, int(n.GetCountryCode())) && !slices.Contains(countries, AnyCountry) {
 		return "", ErrCountryNotAllowed
 	}
 	if n.GetCountryCode() == india {
@@ -99,12 +103,52 @@ func ParseMobile(s string, countries []int) (Mobile, error) {
 	if !phonenumbers.IsValidNumber(n) {
 		return "", ErrMobileInvalid
 	}
-	switch phonenumbers.GetNumberType(n) {
-	case phonenumbers.MOBILE, phonenumbers.FIXED_LINE_OR_MOBILE, phonenumbers.UNKNOWN:
-		return m, nil
+	if typeOf(n) == "" {
+		return "", ErrMobileInvalid
 	}
-	return "", ErrMobileInvalid
+	return m, nil
 }
+
+// NumberType is what is known of a number that ParseMobile takes.
+type NumberType string
+
+// The types of numbers that can be mobile, by libphonenumber's metadata.
+const (
+	TypeMobile            NumberType = "mobile"
+	TypeFixedLineOrMobile NumberType = "fixed_line_or_mobile" // no telling, as in North America
+	TypeUnknown           NumberType = "unknown"
+)
+
+// NumberTypes lists them all.
+var NumberTypes = []NumberType{TypeMobile, TypeFixedLineOrMobile, TypeUnknown}
+
+func typeOf(n *phonenumbers.PhoneNumber) NumberType {
+	switch phonenumbers.GetNumberType(n) {
+	case phonenumbers.MOBILE:
+		return TypeMobile
+	case phonenumbers.FIXED_LINE_OR_MOBILE:
+		return TypeFixedLineOrMobile
+	case phonenumbers.UNKNOWN:
+		return TypeUnknown
+	}
+	return ""
+}
+
+// Describe returns the country calling code and the type of the number.
+func (m Mobile) Describe() (country int, t NumberType) {
+	if strings.HasPrefix(string(m), "+91") && indianMobile(string(m[3:])) {
+		return india, TypeMobile
+	}
+	n, err := phonenumbers.Parse(string(m), phonenumbers.UNKNOWN_REGION)
+	if err != nil {
+		return 0, TypeUnknown
+	}
+	return int(n.GetCountryCode()), typeOf(n)
+}
+
+// Block is the number without its last four digits: what numbers that were
+// bought together have in common.
+func (m Mobile) Block() string { return string(m[:max(0, len(m)-4)]) }
 
 // Masked is the number as it may be shown to the person who typed it: the
 // country code and at most the last four digits, e.g. "+91 ••••••3210".

@@ -25,6 +25,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/state/memory"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/registry"
 
 	"crypto"
@@ -47,7 +48,7 @@ type World struct {
 	Phone       *Phone
 	Keys        *Keys
 	Ledger      *Ledger
-	Withdrawals *ledger.Withdrawals
+	Withdrawals *withdrawals.Exchange
 	Counts      *Counts
 
 	mu  sync.Mutex
@@ -65,13 +66,17 @@ func New(t testing.TB, change ...func(*authflow.Config)) *World {
 		t.Fatal(err)
 	}
 	store := memory.Open(memory.Config{})
+	alone, err := withdrawals.Open(withdrawals.Config{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = real.Close(); _ = store.Close() })
 	w := &World{
 		Registry:    &Registry{},
 		Phone:       &Phone{},
 		Keys:        NewKeys(t),
 		Ledger:      &Ledger{Ledger: real},
-		Withdrawals: new(ledger.Withdrawals),
+		Withdrawals: alone,
 		Counts:      &Counts{outcomes: map[string]int{}},
 		now:         Start,
 	}
@@ -347,4 +352,13 @@ func (c *Counts) Of(outcome string) int {
 func (*Counts) Lookup(time.Duration) {}
 
 // Signed implements authflow.Observer.
+// Limit implements authflow.Observer: the outcome is the limit's name, with
+// "recorded" behind it if it held nobody back.
+func (c *Counts) Limit(name string, refused bool) {
+	if !refused {
+		name += " recorded"
+	}
+	c.Handshake(name)
+}
+
 func (c *Counts) Signed() { c.Handshake("signed") }

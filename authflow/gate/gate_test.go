@@ -20,6 +20,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/gate"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 )
 
 // world is a site with a gate, and what stands behind it.
@@ -41,10 +42,10 @@ func newWorld(t testing.TB) *world {
 	}
 	minter := &authflow.Minter{Keys: w.Keys, Observer: w.Counts}
 	w.services = &gate.Services{
-		Minter: minter, Withdrawals: w.Withdrawals, Remembered: gate.NewRemembered(1000, 64),
+		Minter: minter, Withdrawals: &w.Withdrawals.Set, Remembered: gate.NewRemembered(1000, 64),
 		Pages: pages, Secret: w.Secret, Whole: w.Whole(), Observer: w, Now: w.Now,
 		Portal: &portal.Handler{
-			Flow: w.Flow, Minter: minter, Withdrawals: w.Withdrawals, Whole: w.Whole(), Pages: pages,
+			Flow: w.Flow, Minter: minter, Withdrawals: &w.Withdrawals.Set, Whole: w.Whole(), Pages: pages,
 			Keys: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler), Now: w.Now,
 		},
 	}
@@ -304,11 +305,11 @@ func TestWithdrawnAtOnce(t *testing.T) {
 			t.Fatal(got.decision)
 		}
 	}
-	w.Withdrawals.Add([16]byte{9}, w.Now().Add(time.Hour)) // somebody else's
+	w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{9}, Until: w.Now().Add(time.Hour)}) // somebody else's
 	if got := w.do(t, request("GET", site+"/", token), w.gate(2)); got.decision != gate.Passed {
 		t.Error("somebody else's withdrawal ended this pass")
 	}
-	w.Withdrawals.Add([16]byte{2, 2}, w.Now().Add(time.Hour))
+	w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{2, 2}, Until: w.Now().Add(time.Hour)})
 	for range 2 {
 		if got := w.do(t, request("GET", site+"/", token), w.gate(2)); got.decision != gate.NoPass {
 			t.Error("a withdrawn pass opens the gate")

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/http"
 	"time"
 
@@ -39,6 +40,9 @@ func (s *Site) Holds(r *http.Request, v *Visit, partner string) (pass.Pass, bool
 	} else {
 		cookie = pass.Value(r.Header, pass.Name(r.TLS != nil))
 	}
+	if !s.Services.Withdrawals.Current(s.Services.Now()) {
+		return pass.Pass{}, false
+	}
 	now := s.Services.Now().Unix()
 	jar := pass.ParseJar(s.Services.Whole, cookie)
 	for i, a := range list {
@@ -56,6 +60,10 @@ func (s *Site) Holds(r *http.Request, v *Visit, partner string) (pass.Pass, bool
 	}
 	return pass.Pass{}, false
 }
+
+// errNotCurrent says that nothing was heard of withdrawals elsewhere for longer
+// than passes count without.
+var errNotCurrent = errors.New("gate: withdrawals made elsewhere are not known")
 
 // open returns the pass for the audience in the cookie's value, if it counts,
 // and in m an assertion made from it. An error means that no assertion could
@@ -82,6 +90,9 @@ func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authfl
 			if !c.counts(&s.Pass, unix) {
 				return pass.Pass{}, false, nil
 			}
+			if !sv.Withdrawals.Current(now) {
+				return s.Pass, true, errNotCurrent
+			}
 			m.Variable = assertion.Variable{
 				Subject: s.Subject, ID: s.id, Consent: s.Consent, TxnID: s.TxnID,
 				IssuedAt: s.issued, Expires: s.expires, AuthTime: s.AuthTime, Status: int(s.Status),
@@ -99,6 +110,9 @@ func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authfl
 	}
 	if signerErr != nil {
 		return p, true, signerErr
+	}
+	if !sv.Withdrawals.Current(now) {
+		return p, true, errNotCurrent
 	}
 	if *m, err = sv.Minter.Mint(a, &p, c.TTL, now); err != nil {
 		return p, true, err

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
-	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 )
 
 // Observer is told each decision, for metrics.
@@ -23,7 +23,7 @@ type Observer interface {
 // Services is what every site shares.
 type Services struct {
 	Minter      *authflow.Minter
-	Withdrawals *ledger.Withdrawals
+	Withdrawals *withdrawals.Set
 	Remembered  *Remembered
 	Pages       *portal.Pages
 	Portal      *portal.Handler

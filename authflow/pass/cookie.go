@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -22,6 +23,8 @@ const (
 	maxCookieSize    = 4096
 	browserSize      = 48
 	browserMark      = "b"
+	maxPhones        = 4
+	phoneSize        = 20
 	cookieSeparation = "."
 )
 
@@ -41,9 +44,47 @@ type Jar struct {
 	// Txn and Ask are the handshake last asked for and the keyed hash of what was
 	// asked, so that a page that is loaded again sends no second message.
 	Txn, Ask [16]byte
+	// phones are the numbers that this browser has proven, newest first; what they
+	// are marked with tells nobody the number.
+	phones []phone
 	// Tokens are the sealed passes, newest first, at most one for each partner.
 	Tokens []string
 }
+
+// KeepPhone is how long a browser that has proven a number is known for it.
+const KeepPhone = 90 * 24 * time.Hour
+
+// phone is a number that was proven: what it is marked with, and when, in whole
+// hours since the epoch.
+type phone struct {
+	mark [16]byte
+	hour uint32
+}
+
+// Proven returns the marks of the numbers that this browser has proven within
+// KeepPhone.
+func (j *Jar) Proven(now time.Time) (marks [][16]byte) {
+	since := hours(now.Add(-KeepPhone))
+	for _, p := range j.phones {
+		if p.hour >= since && p.hour <= hours(now)+1 { // another instance's clock may be ahead
+			marks = append(marks, p.mark)
+		}
+	}
+	return marks
+}
+
+// AddPhone notes that this browser has proven a number. Beyond the bound the
+// oldest goes.
+func (j *Jar) AddPhone(mark [16]byte, now time.Time) {
+	j.phones = slices.DeleteFunc(j.phones, func(p phone) bool { return p.mark == mark })
+	j.phones = slices.Insert(j.phones, 0, phone{mark, hours(now)})
+	j.phones = j.phones[:min(len(j.phones), maxPhones)]
+}
+
+// ForgetPhones forgets which numbers this browser has proven.
+func (j *Jar) ForgetPhones() { j.phones = nil }
+
+func hours(t time.Time) uint32 { return uint32(t.Unix() / 3600) }
 
 // NewBrowser makes up a browser's mark.
 func (j *Jar) NewBrowser() { rand.Read(j.Browser[:]) }
@@ -106,12 +147,17 @@ func ParseJar(w *Whole, value string) Jar {
 	}
 	browser, tokens, _ := strings.Cut(strings.TrimPrefix(content, browserMark), cookieSeparation)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(browser)
-	if err != nil || len(raw) != browserSize {
+	if err != nil || len(raw) < browserSize || (len(raw)-browserSize)%phoneSize != 0 {
 		return j
 	}
 	copy(j.Browser[:], raw)
 	copy(j.Txn[:], raw[16:])
 	copy(j.Ask[:], raw[32:])
+	for b := range slices.Chunk(raw[browserSize:], phoneSize) {
+		if len(j.phones) < maxPhones {
+			j.phones = append(j.phones, phone{[16]byte(b), binary.BigEndian.Uint32(b[16:])})
+		}
+	}
 	for part := range strings.SplitSeq(tokens, cookieSeparation) {
 		if len(part) == TokenSize && len(j.Tokens) < maxTokens {
 			j.Tokens = append(j.Tokens, part)
@@ -154,11 +200,12 @@ func (j *Jar) Find(s *Sealer) (Pass, string, error) {
 
 // Cookie returns the jar as a cookie to set, to be kept for the given time.
 func (j *Jar) Cookie(w *Whole, secure bool, keep time.Duration) *http.Cookie {
-	var raw [browserSize]byte
-	copy(raw[:], j.Browser[:])
-	copy(raw[16:], j.Txn[:])
-	copy(raw[32:], j.Ask[:])
-	content := strings.Join(append([]string{browserMark + base64.RawURLEncoding.EncodeToString(raw[:])}, j.Tokens...), cookieSeparation)
+	raw := make([]byte, 0, browserSize+maxPhones*phoneSize)
+	raw = append(append(append(raw, j.Browser[:]...), j.Txn[:]...), j.Ask[:]...)
+	for _, p := range j.phones {
+		raw = binary.BigEndian.AppendUint32(append(raw, p.mark[:]...), p.hour)
+	}
+	content := strings.Join(append([]string{browserMark + base64.RawURLEncoding.EncodeToString(raw)}, j.Tokens...), cookieSeparation)
 	return &http.Cookie{
 		Name:     Name(secure),
 		Value:    content + cookieSeparation + mark(w.keys[0], content),

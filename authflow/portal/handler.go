@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
-	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 )
 
 // Prefix is where the pages live on every site with a gate.
@@ -23,7 +23,7 @@ const Prefix = "/.kycvs/"
 type Handler struct {
 	Flow        *authflow.Flow
 	Minter      *authflow.Minter
-	Withdrawals *ledger.Withdrawals
+	Withdrawals *withdrawals.Set
 	Whole       *pass.Whole
 	Pages       *Pages
 	// Keys serves the public keys.
@@ -159,7 +159,7 @@ func (q *request) query() url.Values {
 }
 
 func (q *request) asker() authflow.Asker {
-	return authflow.Asker{Browser: q.jar.Browser, IP: q.visit.IP, Lang: q.lang}
+	return authflow.Asker{Browser: q.jar.Browser, IP: q.visit.IP, Lang: q.lang, Phones: q.jar.Proven(q.Now())}
 }
 
 // keepBrowser is how long a browser is told to keep the cookie for the mark
@@ -167,6 +167,9 @@ func (q *request) asker() authflow.Asker {
 const keepBrowser = time.Hour
 
 func (q *request) setCookie(keep time.Duration) {
+	if len(q.jar.Proven(q.Now())) > 0 {
+		keep = max(keep, pass.KeepPhone)
+	}
 	http.SetCookie(q, q.jar.Cookie(q.Whole, q.r.TLS != nil, max(keep, keepBrowser)))
 }
 
@@ -199,11 +202,23 @@ func (q *request) fail(err error) {
 		return
 	}
 	SetRetryAfter(q.Header(), e.RetryAfter)
-	q.page(e.Code.HTTPStatus(), ErrorView{Code: string(e.Code), RetryAfter: e.RetryAfter, Back: Prefix})
+	back := Prefix
+	if e.Partly {
+		back = Prefix + "pass"
+	}
+	q.page(e.Code.HTTPStatus(), ErrorView{Code: wordOf(e), RetryAfter: e.RetryAfter, Back: back})
+}
+
+// wordOf names the text that says what went wrong.
+func wordOf(e *authflow.Error) string {
+	if e.Partly {
+		return "withdrawn_partly"
+	}
+	return string(e.Code)
 }
 
 func (q *request) problem(e *authflow.Error) {
-	p := Problem{Status: e.Code.HTTPStatus(), Code: e.Code, Detail: Message(q.lang, string(e.Code)), Need: e.Need, RetryAfter: e.RetryAfter}
+	p := Problem{Status: e.Code.HTTPStatus(), Code: e.Code, Detail: Message(q.lang, wordOf(e)), Need: e.Need, RetryAfter: e.RetryAfter}
 	if e.Code == authflow.OTPInvalid {
 		p.AttemptsLeft = &e.AttemptsLeft
 	}

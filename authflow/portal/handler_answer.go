@@ -2,6 +2,7 @@ package portal
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -52,6 +53,7 @@ func (q *request) doneAlready(txn authflow.ID128) (ret string, done bool) {
 
 func (q *request) grant(a *authflow.Audience, g authflow.Granted) {
 	q.jar.Put(a.Sealer, g.Token)
+	q.jar.AddPhone(g.Phone, q.Now())
 	q.jar.Txn, q.jar.Ask = [16]byte{}, [16]byte{}
 	if !q.json {
 		q.setCookie(q.keep())
@@ -97,6 +99,10 @@ func (q *request) answer(a *authflow.Audience, p *pass.Pass) (passAnswer, error)
 	}, nil
 }
 
+// errNotCurrent says that nothing was heard of withdrawals elsewhere for longer
+// than passes count without.
+var errNotCurrent = errors.New("withdrawals made elsewhere are not known")
+
 // pass shows what this browser holds.
 func (q *request) pass() {
 	a := q.audience(q.query().Get("for"))
@@ -109,6 +115,10 @@ func (q *request) pass() {
 		if !ok {
 			q.Header().Set("WWW-Authenticate", "KYCVS")
 			WriteProblem(q, q.r, Problem{Status: http.StatusUnauthorized, Detail: Text(q.lang, "empty.text"), Start: q.start(a)})
+			return
+		}
+		if !q.Withdrawals.Current(q.Now()) {
+			q.fail(errNotCurrent)
 			return
 		}
 		answer, err := q.answer(a, &p)
@@ -167,13 +177,12 @@ func (q *request) withdraw() {
 		q.page(http.StatusUnauthorized, EmptyPassView{For: q.forField(a)})
 		return
 	}
-	if !q.Withdrawals.Has(p.Consent) {
-		if err := q.Flow.Withdraw(q.r.Context(), a, p); err != nil {
-			q.fail(err)
-			return
-		}
+	if err := q.Flow.Withdraw(q.r.Context(), a, p); err != nil {
+		q.fail(err)
+		return
 	}
 	q.jar.Remove(a.Sealer)
+	q.jar.ForgetPhones()
 	q.setCookie(q.keep())
 	if q.json {
 		q.WriteHeader(http.StatusNoContent)

@@ -36,7 +36,7 @@ func newDesk(t *testing.T, partners ...string) *desk {
 	}
 	d := &desk{World: w}
 	d.handler = &portal.Handler{
-		Flow: w.Flow, Minter: &authflow.Minter{Keys: w.Keys, Observer: w.Counts}, Withdrawals: w.Withdrawals, Whole: w.Whole(),
+		Flow: w.Flow, Minter: &authflow.Minter{Keys: w.Keys, Observer: w.Counts}, Withdrawals: &w.Withdrawals.Set, Whole: w.Whole(),
 		Pages: pages, Keys: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler), Now: w.Now,
 	}
 	if len(partners) == 0 {

@@ -23,7 +23,7 @@ var contractCodes = []string{
 	"consent_required", "mobile_invalid", "name_invalid", "otp_missing", "bad_request",
 	"otp_invalid", "otp_expired", "otp_attempts", "txn_unknown",
 	"cross_origin", "no_record", "ambiguous", "too_large", "status_too_low",
-	"too_many_requests", "unavailable",
+	"too_many_requests", "unavailable", "withdrawn_partly",
 }
 
 var refusalKinds = []RefusalKind{

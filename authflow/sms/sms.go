@@ -9,7 +9,11 @@ type Message struct {
 	To    string // the number, E.164, with "+"
 	Text  string // the whole text, ending with the origin-bound line
 	Code  string
-	TxnID string // the handshake; a provider may use it so that a retry is no second message
+	TxnID string // the handshake
+	// ID is this message's own, made of the TxnID: a resend has another one, a retry
+	// the same. With it a provider can tell that a retry is no second message.
+	ID   string
+	Lang string // the language of the text, BCP 47
 }
 
 // Sender hands a message to whoever delivers it; safe for concurrent use.

@@ -47,6 +47,20 @@ type Budget struct {
 	Key    Key
 	Limit  int           // the most charges within Window
 	Window time.Duration // counted from the first charge
+	// Share, if above 0, makes the budget a share instead, in percent: of the
+	// charges to the counter Of, so many may not have been given back to Key. It
+	// is used up when Of has at least Limit charges and Key has at least Share
+	// percent of them. Take charges both counters.
+	Share int
+	Of    Key
+	// RecordOnly budgets are charged beyond their limit and hold nobody back.
+	RecordOnly bool
+}
+
+// Return says what is given back to a counter: one charge, or all of them.
+type Return struct {
+	Key Key
+	All bool
 }
 
 // Store is what state engines implement. Every method is one atomic step:
@@ -59,9 +73,10 @@ type Store interface {
 	Create(ctx context.Context, id Key, h Handshake, ttl time.Duration) error
 	// Load returns the handshake, ErrNotFound if there is none.
 	Load(ctx context.Context, id Key) (Handshake, error)
-	// Count adds one to Tries and returns the handshake with it counted;
-	// ErrNotFound if there is none or it is spent.
-	Count(ctx context.Context, id Key) (Handshake, error)
+	// Count adds one to Tries and returns the handshake with it counted. One that
+	// is Proved is returned as it is: it awaits no code. ErrNotFound if there is
+	// none, it is of another scope, or it is spent.
+	Count(ctx context.Context, id, scope Key) (Handshake, error)
 	// Uncount takes one from Tries again, never below 0: for a try that was
 	// counted and then not compared. It is no error if the handshake is gone.
 	Uncount(ctx context.Context, id Key) error
@@ -84,12 +99,13 @@ type Store interface {
 	Delete(ctx context.Context, id Key) error
 
 	// Take charges one to each budget, all or none. If one is used up it returns
-	// a *LimitError for it. ErrFull where a new counter would exceed the bound.
-	Take(ctx context.Context, budgets ...Budget) error
-	// GiveBack takes n charges back from a counter, never below 0.
-	GiveBack(ctx context.Context, key Key, n int) error
-	// Clear sets a counter back to 0.
-	Clear(ctx context.Context, key Key) error
+	// a *LimitError for it, of several the one with the longest wait. ErrFull where
+	// a new counter would exceed the bound. exceeded names the RecordOnly budgets
+	// that were used up.
+	Take(ctx context.Context, budgets ...Budget) (exceeded []string, err error)
+	// GiveBack takes charges back, never below 0. A counter that has none left is
+	// forgotten, its window with it.
+	GiveBack(ctx context.Context, returned ...Return) error
 
 	// Ready returns nil if the store answers now, else why not.
 	Ready(ctx context.Context) error

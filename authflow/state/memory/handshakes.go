@@ -60,12 +60,14 @@ func (s *Store) Load(_ context.Context, id state.Key) (h state.Handshake, err er
 }
 
 // Count implements state.Store.
-func (s *Store) Count(_ context.Context, id state.Key) (h state.Handshake, err error) {
+func (s *Store) Count(_ context.Context, id, scope state.Key) (h state.Handshake, err error) {
 	err = s.with(id, func(_ *shard, r *record) error {
-		if r.spent {
+		if r.spent || r.scope != scope {
 			return state.ErrNotFound
 		}
-		r.tries++
+		if !r.proved {
+			r.tries++
+		}
 		h = r.handshake()
 		return nil
 	})

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,6 +37,11 @@ func open(t testing.TB, cfg Config) *Store {
 		}
 	})
 	return s
+}
+
+func take(s *Store, budgets ...state.Budget) error {
+	_, err := s.Take(context.Background(), budgets...)
+	return err
 }
 
 // numbered returns a key for n, spread over the shards as hashes are.
@@ -85,7 +91,7 @@ func TestFullSweeps(t *testing.T) {
 			if err := s.Create(t.Context(), numbered(i), state.Handshake{}, short); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Take(t.Context(), state.Budget{Key: numbered(i), Limit: 1, Window: short}); err != nil {
+			if err := take(s, state.Budget{Key: numbered(i), Limit: 1, Window: short}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -94,7 +100,7 @@ func TestFullSweeps(t *testing.T) {
 			if err := s.Create(t.Context(), numbered(limit+i), state.Handshake{}, time.Minute); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Take(t.Context(), state.Budget{Key: numbered(limit + i), Limit: 1, Window: time.Minute}); err != nil {
+			if err := take(s, state.Budget{Key: numbered(limit + i), Limit: 1, Window: time.Minute}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -160,13 +166,13 @@ func TestCountersFull(t *testing.T) {
 		s := open(t, Config{MaxCounters: limit})
 		hot := state.Budget{Name: "hot", Key: numbered(0), Limit: 3, Window: time.Hour}
 		for range 2 {
-			if err := s.Take(t.Context(), hot); err != nil {
+			if err := take(s, hot); err != nil {
 				t.Fatal(err)
 			}
 		}
 		full := 0
 		for i := range 10 * limit {
-			err := s.Take(t.Context(), state.Budget{Key: numbered(i + 1), Limit: 1, Window: time.Hour})
+			err := take(s, state.Budget{Key: numbered(i + 1), Limit: 1, Window: time.Hour})
 			switch {
 			case err == state.ErrFull:
 				full++
@@ -178,21 +184,21 @@ func TestCountersFull(t *testing.T) {
 			t.Errorf("%d were refused, want %d", full, want)
 		}
 		other := state.Budget{Name: "other", Key: numbered(-1), Limit: 3, Window: time.Hour}
-		if err := s.Take(t.Context(), hot, other); err != state.ErrFull {
+		if err := take(s, hot, other); err != state.ErrFull {
 			t.Fatalf("Take with a new counter: got %v, want ErrFull", err)
 		}
-		if err := s.Take(t.Context(), hot); err != nil {
+		if err := take(s, hot); err != nil {
 			t.Fatalf("third charge of the hot counter: %v", err)
 		}
 		var l *state.LimitError
-		if err := s.Take(t.Context(), hot); !errors.As(err, &l) || l.RetryAfter != time.Hour {
+		if err := take(s, hot); !errors.As(err, &l) || l.RetryAfter != time.Hour {
 			t.Fatalf("fourth charge of the hot counter: got %v (%+v), want its limit and the whole hour", err, l)
 		}
 		// Room comes back when a counter is given back in full.
-		if err := s.GiveBack(t.Context(), numbered(1), 1); err != nil {
+		if err := s.GiveBack(t.Context(), state.Return{Key: numbered(1)}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Take(t.Context(), other); err != nil {
+		if err := take(s, other); err != nil {
 			t.Fatalf("Take after GiveBack: %v", err)
 		}
 	})
@@ -203,19 +209,19 @@ func TestRetryAfterIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Config{})
 		b := state.Budget{Key: numbered(1), Limit: 1, Window: 90 * time.Second}
-		if err := s.Take(t.Context(), b); err != nil {
+		if err := take(s, b); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(31 * time.Second)
 		var l *state.LimitError
-		if err := s.Take(t.Context(), b); !errors.As(err, &l) {
+		if err := take(s, b); !errors.As(err, &l) {
 			t.Fatalf("got %v, want a LimitError", err)
 		}
 		if l.RetryAfter != 59*time.Second {
 			t.Errorf("RetryAfter is %v, want 59s", l.RetryAfter)
 		}
 		time.Sleep(l.RetryAfter)
-		if err := s.Take(t.Context(), b); err != nil {
+		if err := take(s, b); err != nil {
 			t.Errorf("after RetryAfter: %v", err)
 		}
 	})
@@ -233,7 +239,7 @@ func TestSweeper(t *testing.T) {
 			if err := s.Create(t.Context(), numbered(i), state.Handshake{}, ttl); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Take(t.Context(), state.Budget{Key: numbered(i), Limit: 1, Window: ttl}); err != nil {
+			if err := take(s, state.Budget{Key: numbered(i), Limit: 1, Window: ttl}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -289,9 +295,9 @@ func TestAccounting(t *testing.T) {
 					_, _ = s.Spend(ctx, id, [32]byte{})
 					_ = s.Reopen(ctx, id, false, time.Millisecond)
 				case 3:
-					_ = s.GiveBack(ctx, id, 1+i%3)
+					_ = s.GiveBack(ctx, state.Return{Key: id, All: i%3 == 0})
 				default:
-					_ = s.Take(ctx, state.Budget{Key: id, Limit: 5, Window: time.Duration(1+i%3) * time.Millisecond},
+					_ = take(s, state.Budget{Key: id, Limit: 5, Window: time.Duration(1+i%3) * time.Millisecond},
 						state.Budget{Key: numbered(i % 500), Limit: 5, Window: time.Millisecond})
 				}
 				if i%500 == 0 {
@@ -336,7 +342,7 @@ func TestMemory(t *testing.T) {
 			return s.Create(t.Context(), numbered(i), state.Handshake{Sealed: make([]byte, weightUnit-weightFixed)}, time.Hour)
 		}},
 		{"counter", 200_000, 150, func(s *Store, i int) error {
-			return s.Take(t.Context(), state.Budget{Key: numbered(i), Limit: 1, Window: time.Hour})
+			return take(s, state.Budget{Key: numbered(i), Limit: 1, Window: time.Hour})
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -373,7 +379,7 @@ func Benchmark(b *testing.B) {
 			if err := s.Create(b.Context(), numbered(i), h, time.Hour); err != nil {
 				b.Fatal(err)
 			}
-			if err := s.Take(b.Context(), state.Budget{Key: numbered(i), Limit: 1, Window: time.Hour}); err != nil {
+			if err := take(s, state.Budget{Key: numbered(i), Limit: 1, Window: time.Hour}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -396,12 +402,12 @@ func Benchmark(b *testing.B) {
 			return err
 		})
 		run("Count", func(i int) error {
-			_, err := s.Count(b.Context(), numbered(i%n))
+			_, err := s.Count(b.Context(), numbered(i%n), state.Key{})
 			return err
 		})
 		run("Take3", func(i int) error {
 			const limit = math.MaxInt32
-			return s.Take(b.Context(),
+			return take(s,
 				state.Budget{Key: numbered(i % n), Limit: limit, Window: time.Hour},
 				state.Budget{Key: numbered((i + 1) % n), Limit: limit, Window: time.Hour},
 				state.Budget{Key: numbered((i + 2) % n), Limit: limit, Window: time.Hour})

@@ -3,6 +3,7 @@ package statetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func wantLeft(t *testing.T, s state.Store, b state.Budget, n int) {
 	t.Helper()
 	left := 0
 	for left <= n {
-		err := s.Take(t.Context(), b)
+		err := take(s, b)
 		if err != nil {
 			wantLimit(t, err, b.Name, b.Window)
 			break
@@ -50,7 +51,7 @@ func testTake(t *testing.T, s state.Store) {
 }
 
 func testTakeNothing(t *testing.T, s state.Store) {
-	want(t, "Take", s.Take(t.Context()), nil)
+	want(t, "Take", take(s), nil)
 }
 
 func testTakeBadWindow(t *testing.T, s state.Store) {
@@ -58,7 +59,7 @@ func testTakeBadWindow(t *testing.T, s state.Store) {
 	for _, window := range []time.Duration{0, -1, -time.Minute} {
 		bad.Window = window
 		var limit *state.LimitError
-		if err := s.Take(t.Context(), good, bad); err == nil || errors.As(err, &limit) {
+		if err := take(s, good, bad); err == nil || errors.As(err, &limit) {
 			t.Errorf("Take with a window of %v: got %v, want another error", window, err)
 		}
 	}
@@ -67,10 +68,10 @@ func testTakeBadWindow(t *testing.T, s state.Store) {
 
 func testTakeAllOrNone(t *testing.T, s state.Store) {
 	a, b, c := budget("a", 5), budget("b", 2), budget("c", 5)
-	want(t, "Take", s.Take(t.Context(), a, b, c), nil)
-	want(t, "Take", s.Take(t.Context(), a, b, c), nil)
-	wantLimit(t, s.Take(t.Context(), a, b, c), "b", lasting)
-	wantLimit(t, s.Take(t.Context(), c, a, b), "b", lasting)
+	want(t, "Take", take(s, a, b, c), nil)
+	want(t, "Take", take(s, a, b, c), nil)
+	wantLimit(t, take(s, a, b, c), "b", lasting)
+	wantLimit(t, take(s, c, a, b), "b", lasting)
 	wantLeft(t, s, a, 3)
 	wantLeft(t, s, b, 0)
 	wantLeft(t, s, c, 3)
@@ -78,22 +79,22 @@ func testTakeAllOrNone(t *testing.T, s state.Store) {
 
 func testTakeSameKeyTwice(t *testing.T, s state.Store) {
 	a := budget("a", 3)
-	want(t, "Take", s.Take(t.Context(), a, a), nil)
-	wantLimit(t, s.Take(t.Context(), a, a), "a", lasting)
+	want(t, "Take", take(s, a, a), nil)
+	wantLimit(t, take(s, a, a), "a", lasting)
 	wantLeft(t, s, a, 1)
 }
 
 func testTakeLongestWait(t *testing.T, s state.Store) {
 	short, long := budget("short", 1), budget("long", 1)
 	short.Window = lasting / 2
-	want(t, "Take", s.Take(t.Context(), short, long), nil)
-	wantLimit(t, s.Take(t.Context(), short, long), "long", lasting)
-	wantLimit(t, s.Take(t.Context(), long, short), "long", lasting)
+	want(t, "Take", take(s, short, long), nil)
+	wantLimit(t, take(s, short, long), "long", lasting)
+	wantLimit(t, take(s, long, short), "long", lasting)
 }
 
 func testTakeParallel(t *testing.T, s state.Store) {
 	b := budget("b", 7)
-	errs := parallel(200, func() error { return limited(s.Take(context.Background(), b)) })
+	errs := parallel(200, func() error { return limited(take(s, b)) })
 	wantOutcomes(t, errs, 7, errLimited)
 }
 
@@ -111,14 +112,14 @@ func testTakeAllOrNoneParallel(t *testing.T, s state.Store) {
 	errs := parallel(callers, func() error {
 		i := next.Add(1) - 1
 		if i%2 == 0 {
-			return limited(s.Take(context.Background(), own[i], common))
+			return limited(take(s, own[i], common))
 		}
-		return limited(s.Take(context.Background(), common, own[i]))
+		return limited(take(s, common, own[i]))
 	})
 	wantOutcomes(t, errs, limit, errLimited)
 	charged := 0
 	for _, b := range own {
-		if err := limited(s.Take(t.Context(), b)); err == errLimited {
+		if err := limited(take(s, b)); err == errLimited {
 			charged++
 		}
 	}
@@ -136,7 +137,7 @@ func testTakeOrderParallel(t *testing.T, s state.Store) {
 	var next atomic.Int32
 	errs := parallel(n, func() error {
 		i := int(next.Add(1))
-		return s.Take(context.Background(), b[i%3], b[(i+1+i/3%2)%3], b[(i+2-i/3%2)%3])
+		return take(s, b[i%3], b[(i+1+i/3%2)%3], b[(i+2-i/3%2)%3])
 	})
 	wantOutcomes(t, errs, n, nil)
 	for _, b := range b {
@@ -159,9 +160,9 @@ func testWindowRestart(t *testing.T, s state.Store) {
 	b := budget("b", 2)
 	b.Window = life
 	start := time.Now()
-	want(t, "Take", s.Take(t.Context(), b), nil)
-	want(t, "Take", s.Take(t.Context(), b), nil)
-	err := s.Take(t.Context(), b)
+	want(t, "Take", take(s, b), nil)
+	want(t, "Take", take(s, b), nil)
+	err := take(s, b)
 	inTime(t, start, life)
 	wantLimit(t, err, "b", life)
 	expire()
@@ -175,47 +176,118 @@ func testWindowFromFirstCharge(t *testing.T, s state.Store) {
 	b := budget("b", 2)
 	b.Window = 2 * life
 	start := time.Now()
-	want(t, "Take", s.Take(t.Context(), b), nil)
+	want(t, "Take", take(s, b), nil)
 	expire()
-	want(t, "Take", s.Take(t.Context(), b), nil)
+	want(t, "Take", take(s, b), nil)
 	inTime(t, start, b.Window)
 	expire()
 	b.Window = lasting
 	wantLeft(t, s, b, 2)
 }
 
+// back returns n single charges of key.
+func back(key state.Key, n int) []state.Return {
+	return slices.Repeat([]state.Return{{Key: key}}, n)
+}
+
 func testGiveBack(t *testing.T, s state.Store) {
 	ctx := t.Context()
 	b := budget("b", 3)
-	want(t, "GiveBack to none", s.GiveBack(ctx, b.Key, 2), nil)
+	want(t, "GiveBack to none", s.GiveBack(ctx, back(b.Key, 2)...), nil)
 	wantLeft(t, s, b, 3)
-	want(t, "GiveBack", s.GiveBack(ctx, b.Key, 1), nil)
+	want(t, "GiveBack", s.GiveBack(ctx, back(b.Key, 1)...), nil)
 	wantLeft(t, s, b, 1)
-	want(t, "GiveBack of 0", s.GiveBack(ctx, b.Key, 0), nil)
-	want(t, "GiveBack of -1", s.GiveBack(ctx, b.Key, -1), nil)
+	want(t, "GiveBack of nothing", s.GiveBack(ctx), nil)
 	wantLeft(t, s, b, 0)
-	want(t, "GiveBack of more than there was", s.GiveBack(ctx, b.Key, 1000), nil)
+	want(t, "GiveBack of more than there was", s.GiveBack(ctx, back(b.Key, 100)...), nil)
 	wantLeft(t, s, b, 3)
 
-	wantOutcomes(t, parallel(50, func() error { return s.GiveBack(context.Background(), b.Key, 1) }), 50, nil)
+	other := budget("other", 3)
+	wantLeft(t, s, other, 3)
+	want(t, "GiveBack to several", s.GiveBack(ctx, state.Return{Key: b.Key}, state.Return{Key: other.Key, All: true}), nil)
+	wantLeft(t, s, b, 1)
+	wantLeft(t, s, other, 3)
+
+	wantOutcomes(t, parallel(50, func() error { return s.GiveBack(context.Background(), back(b.Key, 1)...) }), 50, nil)
 	wantLeft(t, s, b, 3)
 
 	// A charge given back does not make the window longer.
 	w := budget("w", 2)
 	w.Window = life
 	start := time.Now()
-	want(t, "Take", s.Take(ctx, w, w), nil)
-	want(t, "GiveBack", s.GiveBack(ctx, w.Key, 1), nil)
+	want(t, "Take", take(s, w, w), nil)
+	want(t, "GiveBack", s.GiveBack(ctx, back(w.Key, 1)...), nil)
 	inTime(t, start, life)
 	expire()
 	w.Window = lasting
 	wantLeft(t, s, w, 2)
 }
 
-func testClear(t *testing.T, s state.Store) {
+func testGiveBackAll(t *testing.T, s state.Store) {
 	b := budget("b", 3)
-	want(t, "Clear of none", s.Clear(t.Context(), b.Key), nil)
+	all := state.Return{Key: b.Key, All: true}
+	want(t, "GiveBack of all to none", s.GiveBack(t.Context(), all), nil)
 	wantLeft(t, s, b, 3)
-	want(t, "Clear", s.Clear(t.Context(), b.Key), nil)
+	want(t, "GiveBack of all", s.GiveBack(t.Context(), all), nil)
 	wantLeft(t, s, b, 3)
+}
+
+// testTakeShare has a budget of at most half, from the fourth charge on.
+func testTakeShare(t *testing.T, s state.Store) {
+	b := state.Budget{Name: "share", Key: key(), Of: key(), Share: 50, Limit: 4, Window: lasting}
+	for range 4 {
+		want(t, "Take", take(s, b), nil)
+	}
+	wantLimit(t, take(s, b), "share", lasting) // 4 of 4
+	want(t, "GiveBack", s.GiveBack(t.Context(), back(b.Key, 2)...), nil)
+	wantLimit(t, take(s, b), "share", lasting) // 2 of 4
+	want(t, "GiveBack", s.GiveBack(t.Context(), back(b.Key, 1)...), nil)
+	want(t, "Take", take(s, b), nil) // 1 of 4
+	want(t, "Take", take(s, b), nil) // 2 of 5
+	wantLimit(t, take(s, b), "share", lasting)
+	// One that was never sent is given back to both.
+	want(t, "GiveBack", s.GiveBack(t.Context(), state.Return{Key: b.Key}, state.Return{Key: b.Of}), nil)
+	want(t, "Take", take(s, b), nil)
+}
+
+// testTakeShareAllOrNone refuses one budget and looks at whether the share's
+// counters were charged.
+func testTakeShareAllOrNone(t *testing.T, s state.Store) {
+	b := state.Budget{Name: "share", Key: key(), Of: key(), Share: 50, Limit: 4, Window: lasting}
+	for range 10 {
+		wantLimit(t, take(s, b, budget("none", 0)), "none", lasting)
+	}
+	plain := b
+	plain.Share, plain.Limit = 0, 2
+	wantLeft(t, s, plain, 2)
+	plain.Key = b.Of
+	wantLeft(t, s, plain, 2)
+}
+
+func testTakeRecordOnly(t *testing.T, s state.Store) {
+	b := budget("b", 2)
+	b.RecordOnly = true
+	share := state.Budget{Name: "share", Key: key(), Of: key(), Share: 50, Limit: 3, Window: lasting, RecordOnly: true}
+	for i := range 6 {
+		exceeded, err := s.Take(t.Context(), b, share)
+		want(t, "Take", err, nil)
+		var over []string
+		if i >= 2 {
+			over = append(over, "b")
+		}
+		if i >= 3 {
+			over = append(over, "share")
+		}
+		if !slices.Equal(exceeded, over) {
+			t.Errorf("charge %d: exceeded %q, want %q", i+1, exceeded, over)
+		}
+	}
+	b.RecordOnly, b.Limit = false, 7
+	wantLeft(t, s, b, 1)
+}
+
+// take is Take by itself.
+func take(s state.Store, budgets ...state.Budget) error {
+	_, err := s.Take(context.Background(), budgets...)
+	return err
 }

@@ -71,12 +71,12 @@ func testSealedCopy(t *testing.T, s state.Store) {
 }
 
 func testExpiry(t *testing.T, s state.Store) {
-	id := key()
-	want(t, "Create", s.Create(t.Context(), id, sample(), life), nil)
+	id, first := key(), sample()
+	want(t, "Create", s.Create(t.Context(), id, first, life), nil)
 	expire()
 	_, err := s.Load(t.Context(), id)
 	want(t, "Load", err, state.ErrNotFound)
-	_, err = s.Count(t.Context(), id)
+	_, err = s.Count(t.Context(), id, first.Scope)
 	want(t, "Count", err, state.ErrNotFound)
 	second := sample()
 	want(t, "Create again", s.Create(t.Context(), id, second, lasting), nil)
@@ -95,7 +95,7 @@ func testMissing(t *testing.T, s state.Store) {
 	ctx, id, now := t.Context(), key(), time.Now()
 	_, err := s.Load(ctx, id)
 	want(t, "Load", err, state.ErrNotFound)
-	_, err = s.Count(ctx, id)
+	_, err = s.Count(ctx, id, key())
 	want(t, "Count", err, state.ErrNotFound)
 	want(t, "Uncount", s.Uncount(ctx, id), nil)
 	want(t, "Resend", s.Resend(ctx, id, 1, [32]byte{}, now, now, lasting), state.ErrNotFound)
@@ -115,25 +115,44 @@ func testCount(t *testing.T, s state.Store) {
 	h := sample()
 	id := create(t, s, h)
 	for i := range 3 {
-		got, err := s.Count(t.Context(), id)
+		got, err := s.Count(t.Context(), id, h.Scope)
 		want(t, "Count", err, nil)
 		h.Tries = i + 1
 		wantSame(t, got, h)
 	}
 	wantSame(t, load(t, s, id), h)
 	spend(t, s, id, h.Code)
-	_, err := s.Count(t.Context(), id)
+	_, err := s.Count(t.Context(), id, h.Scope)
 	want(t, "Count of a spent one", err, state.ErrNotFound)
+}
+
+func testCountScope(t *testing.T, s state.Store) {
+	h := sample()
+	id := create(t, s, h)
+	_, err := s.Count(t.Context(), id, key())
+	want(t, "Count of another scope", err, state.ErrNotFound)
+	wantSame(t, load(t, s, id), h)
+}
+
+func testCountProved(t *testing.T, s state.Store) {
+	h := sample()
+	h.Proved = true
+	id := create(t, s, h)
+	got, err := s.Count(t.Context(), id, h.Scope)
+	want(t, "Count", err, nil)
+	wantSame(t, got, h)
+	wantSame(t, load(t, s, id), h)
 }
 
 // testCountParallel is the thousand guesses at once: each is told another
 // number, so three of them are among the first three.
 func testCountParallel(t *testing.T, s state.Store) {
 	const guesses = 1000
-	id := create(t, s, sample())
+	first := sample()
+	id := create(t, s, first)
 	var seen [guesses + 1]atomic.Int32
 	wantOutcomes(t, parallel(guesses, func() error {
-		h, err := s.Count(context.Background(), id)
+		h, err := s.Count(context.Background(), id, first.Scope)
 		if err == nil && h.Tries >= 1 && h.Tries <= guesses {
 			seen[h.Tries].Add(1)
 		}
@@ -286,7 +305,7 @@ func testReopen(t *testing.T, s state.Store) {
 	want(t, "Reopen of one not spent", s.Reopen(ctx, id, false, lasting), state.ErrNotFound)
 	wantSame(t, load(t, s, id), before)
 
-	_, err := s.Count(ctx, id)
+	_, err := s.Count(ctx, id, before.Scope)
 	want(t, "Count", err, nil)
 	spend(t, s, id, before.Code)
 	want(t, "Reopen", s.Reopen(ctx, id, false, lasting), nil)

@@ -65,6 +65,8 @@ var tests = []struct {
 	{"Delete", testDelete},
 	{"Missing", testMissing},
 	{"Count", testCount},
+	{"CountScope", testCountScope},
+	{"CountProved", testCountProved},
 	{"CountParallel", testCountParallel},
 	{"Uncount", testUncount},
 	{"Resend", testResend},
@@ -91,7 +93,10 @@ var tests = []struct {
 	{"WindowRestart", testWindowRestart},
 	{"WindowFromFirstCharge", testWindowFromFirstCharge},
 	{"GiveBack", testGiveBack},
-	{"Clear", testClear},
+	{"GiveBackAll", testGiveBackAll},
+	{"TakeShare", testTakeShare},
+	{"TakeShareAllOrNone", testTakeShareAllOrNone},
+	{"TakeRecordOnly", testTakeRecordOnly},
 }
 
 // key returns a key that nobody has used.

@@ -1,19 +1,21 @@
-package ledger
+package withdrawals
 
 import (
 	"context"
 	"encoding/base64"
 	"testing"
 	"time"
+
+	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 )
 
 // lines is a Ledger that only replays.
 type lines struct {
-	Ledger
-	entries []Entry
+	ledger.Ledger
+	entries []ledger.Entry
 }
 
-func (l lines) Replay(_ context.Context, f func(Entry) error) error {
+func (l lines) Replay(_ context.Context, f func(ledger.Entry) error) error {
 	for _, e := range l.entries {
 		if err := f(e); err != nil {
 			return err
@@ -24,16 +26,16 @@ func (l lines) Replay(_ context.Context, f func(Entry) error) error {
 
 func idOf(b byte) string { return base64.RawURLEncoding.EncodeToString(append(make([]byte, 15), b)) }
 
-func has(w *Withdrawals, b byte) bool { return w.Has([16]byte(append(make([]byte, 15), b))) }
+func has(w *Set, b byte) bool { return w.Has([16]byte(append(make([]byte, 15), b))) }
 
 func TestLearn(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	var w Withdrawals
-	err := w.Learn(t.Context(), lines{entries: []Entry{
-		{Event: Given, Consent: idOf(1), Until: now.Add(time.Hour)},
-		{Event: Withdrawn, Consent: idOf(2), Until: now.Add(time.Hour)},
-		{Event: Withdrawn, Consent: idOf(3), Until: now.Add(-time.Hour)},
-		{Event: Withdrawn, Consent: idOf(4)},
+	var w Set
+	err := w.Learn(t.Context(), lines{entries: []ledger.Entry{
+		{Event: ledger.Given, Consent: idOf(1), Until: now.Add(time.Hour)},
+		{Event: ledger.Withdrawn, Consent: idOf(2), Until: now.Add(time.Hour)},
+		{Event: ledger.Withdrawn, Consent: idOf(3), Until: now.Add(-time.Hour)},
+		{Event: ledger.Withdrawn, Consent: idOf(4)},
 	}}, now)
 	if err != nil {
 		t.Fatal(err)
@@ -43,22 +45,22 @@ func TestLearn(t *testing.T) {
 			t.Errorf("consent %d: withdrawn is %v", b, !want)
 		}
 	}
-	if err := w.Learn(t.Context(), lines{entries: []Entry{{Event: Withdrawn, Consent: "short"}}}, now); err == nil {
+	if err := w.Learn(t.Context(), lines{entries: []ledger.Entry{{Event: ledger.Withdrawn, Consent: "short"}}}, now); err == nil {
 		t.Error("a withdrawal of nothing was passed over")
 	}
 }
 
 func TestAddKeepsTheLaterTimeAndSweepsWhatHasEnded(t *testing.T) {
-	var w Withdrawals
+	var w Set
 	before := w.Epoch()
 	id := [16]byte{1}
-	w.Add(id, time.Now().Add(time.Hour))
-	w.Add(id, time.Now().Add(-time.Hour))
+	w.Add(Withdrawal{Consent: id, Until: time.Now().Add(time.Hour)})
+	w.Add(Withdrawal{Consent: id, Until: time.Now().Add(-time.Hour)})
 	if w.Epoch() == before {
 		t.Error("the epoch did not change")
 	}
 	for i := range 5000 {
-		w.Add([16]byte{2, byte(i), byte(i >> 8)}, time.Now().Add(-time.Hour))
+		w.Add(Withdrawal{Consent: [16]byte{2, byte(i), byte(i >> 8)}, Until: time.Now().Add(-time.Hour)})
 	}
 	if !w.Has(id) {
 		t.Error("an earlier time took the place of a later one")

@@ -1,0 +1,159 @@
+package authflow
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/kycvs/caddy-kycvs/authflow/state"
+	"github.com/kycvs/caddy-kycvs/registry"
+)
+
+// charged names the counters of one code that is sent.
+type charged struct {
+	mobile, client state.Key
+	block          state.Key
+}
+
+// chargedTo returns whom a code to a number is charged to. A browser that has
+// proven the number before has a counter of its own, so that somebody else who
+// uses up the number's does not lock its owner out.
+func (f *Flow) chargedTo(by Asker, m registry.Mobile) charged {
+	c := charged{
+		mobile: f.entries.key("mobile", string(m)),
+		client: f.clientKey(by.IP),
+		block:  f.blockKey(m),
+	}
+	if slices.Contains(by.Phones, f.phoneMark(by.Browser, m)) {
+		c.mobile = f.entries.key("mobile", string(m), string(by.Browser[:]))
+	}
+	return c
+}
+
+// phoneMark is what a browser keeps of a number that it has proven: nothing that
+// another browser could use, or that tells the number.
+func (f *Flow) phoneMark(browser ID128, m registry.Mobile) ID128 {
+	return ID128(f.entries.key("phone", string(browser[:]), string(m)))
+}
+
+// under names the counter that goes with another: of the wrong codes for a
+// number, of the codes never entered from an address.
+func (f *Flow) under(word string, k state.Key) state.Key { return f.entries.key(word, string(k[:])) }
+
+func (f *Flow) blockKey(m registry.Mobile) state.Key { return f.entries.key("block", m.Block()) }
+
+func (f *Flow) totalKey() state.Key { return f.entries.key("total") }
+
+// take charges what a code costs.
+func (f *Flow) take(ctx context.Context, c charged) error {
+	l := &f.Limits
+	var room [5]state.Budget
+	budgets := append(room[:0],
+		l.CodesPerMobile.budget("codes_per_mobile", c.mobile),
+		l.CodesPerIP.budget("codes_per_ip", c.client),
+		l.CodesTotal.budget("codes_total", f.totalKey()))
+	if l.UnenteredPerIP.Percent > 0 {
+		budgets = append(budgets, l.UnenteredPerIP.budget("unentered_per_ip", f.under("unentered", c.client), f.under("sent", c.client)))
+	}
+	if l.UnenteredPerPrefix.Percent > 0 {
+		budgets = append(budgets, l.UnenteredPerPrefix.budget("unentered_per_prefix", c.block, f.under("sent", c.block)))
+	}
+	return f.takeBudgets(ctx, budgets...)
+}
+
+// takeWrong charges a code that is about to be compared, to whom the
+// handshake's codes were charged.
+func (f *Flow) takeWrong(ctx context.Context, mobile state.Key) error {
+	return f.takeBudgets(ctx, f.Limits.WrongPerMobile.budget("wrong_per_mobile", f.under("wrong", mobile)))
+}
+
+func (f *Flow) takeBudgets(ctx context.Context, budgets ...state.Budget) error {
+	exceeded, err := f.State.Take(ctx, budgets...)
+	for _, name := range exceeded {
+		f.Observer.Limit(name, false)
+	}
+	if limit, ok := asLimit(err); ok {
+		f.Observer.Limit(limit.Budget, true)
+		f.Observer.Handshake("limited")
+		return &Error{Code: TooManyRequests, RetryAfter: limit.RetryAfter, Cause: err}
+	}
+	if err != nil {
+		return f.down(err)
+	}
+	return nil
+}
+
+func (l Limit) budget(name string, key state.Key) state.Budget {
+	return state.Budget{Name: name, Key: key, Limit: l.Count, Window: l.Window, RecordOnly: l.RecordOnly}
+}
+
+func (s Share) budget(name string, unentered, sent state.Key) state.Budget {
+	return state.Budget{Name: name, Key: unentered, Of: sent, Share: s.Percent, Limit: s.Least, Window: s.Window, RecordOnly: s.RecordOnly}
+}
+
+// notSent gives back all that a code was charged, because it was not sent.
+func (f *Flow) notSent(ctx context.Context, c charged) {
+	back := append(f.entered(c), state.Return{Key: f.totalKey()})
+	if f.Limits.UnenteredPerIP.Percent > 0 {
+		back = append(back, state.Return{Key: f.under("sent", c.client)})
+	}
+	if f.Limits.UnenteredPerPrefix.Percent > 0 {
+		back = append(back, state.Return{Key: f.under("sent", c.block)})
+	}
+	f.giveBack(ctx, back...)
+}
+
+// right gives back what counts codes that are not entered, and forgets the
+// wrong ones.
+func (f *Flow) right(ctx context.Context, c charged) {
+	f.giveBack(ctx, append(f.entered(c), state.Return{Key: f.under("wrong", c.mobile), All: true})...)
+}
+
+func (f *Flow) entered(c charged) []state.Return {
+	back := append(make([]state.Return, 0, 7), state.Return{Key: c.mobile}, state.Return{Key: c.client})
+	if f.Limits.UnenteredPerIP.Percent > 0 {
+		back = append(back, state.Return{Key: f.under("unentered", c.client)})
+	}
+	if f.Limits.UnenteredPerPrefix.Percent > 0 {
+		back = append(back, state.Return{Key: c.block})
+	}
+	return back
+}
+
+func (f *Flow) giveBack(ctx context.Context, back ...state.Return) {
+	if err := f.State.GiveBack(ctx, back...); err != nil {
+		f.Logger.WarnContext(ctx, "counters could not be given back; the limits are tighter than meant until their windows end", "error", err)
+	}
+}
+
+// parseMobile reads a number of a country and a type that is taken, and tells
+// the observer of one that is not. Of what records only it tells once, when a
+// code is asked for.
+func (f *Flow) parseMobile(typed string, asking bool) (registry.Mobile, error) {
+	l := &f.Limits
+	m, err := registry.ParseMobile(typed, f.countries)
+	if err != nil {
+		if errors.Is(err, registry.ErrCountryNotAllowed) {
+			f.Observer.Limit(limitCountries, true)
+		}
+		return "", err
+	}
+	if !l.CountriesRecordOnly && len(l.NumberTypes) == 0 {
+		return m, nil
+	}
+	country, kind := m.Describe()
+	if asking && !slices.Contains(l.Countries, country) { // then the countries record only
+		f.Observer.Limit(limitCountries, false)
+	}
+	if len(l.NumberTypes) == 0 || slices.Contains(l.NumberTypes, kind) {
+		return m, nil
+	}
+	if !l.NumberTypesRecordOnly {
+		f.Observer.Limit(limitNumberTypes, true)
+		return "", registry.ErrMobileInvalid
+	}
+	if asking {
+		f.Observer.Limit(limitNumberTypes, false)
+	}
+	return m, nil
+}

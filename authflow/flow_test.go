@@ -11,8 +11,8 @@ import (
 
 	"github.com/kycvs/caddy-kycvs/authflow"
 	test "github.com/kycvs/caddy-kycvs/authflow/authflowtest"
-	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/registry"
 )
 

@@ -170,3 +170,34 @@ func BenchmarkParseMobile(b *testing.B) {
 		})
 	}
 }
+
+func TestDescribe(t *testing.T) {
+	for _, c := range []struct {
+		m       Mobile
+		country int
+		kind    NumberType
+		block   string
+	}{
+		{"+919876543210", 91, TypeMobile, "+91987654"},
+		{"+447911123456", 44, TypeMobile, "+44791112"},
+		{"+12025550123", 1, TypeFixedLineOrMobile, "+1202555"},
+		{"", 0, TypeUnknown, ""},
+	} {
+		country, kind := c.m.Describe()
+		if country != c.country || kind != c.kind || c.m.Block() != c.block {
+			t.Errorf("%s: country %d, type %q, block %q", c.m.Masked(), country, kind, c.m.Block())
+		}
+	}
+}
+
+func TestAnyCountry(t *testing.T) {
+	anywhere := []int{91, AnyCountry}
+	for typed, want := range map[string]Mobile{"9876543210": "+919876543210", "+447911123456": "+447911123456", "+1 202 555 0123": "+12025550123"} {
+		if m, err := ParseMobile(typed, anywhere); err != nil || m != want {
+			t.Errorf("%s: %v, %v", typed, m.Masked(), err)
+		}
+	}
+	if _, err := ParseMobile("+442079460000", anywhere); err != ErrMobileInvalid {
+		t.Errorf("a fixed line: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -551,4 +552,56 @@ func BenchmarkAdmit(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Where nothing is heard of withdrawals elsewhere, a pass does not count: who
+// has one is told that this is not about them.
+func TestWithdrawalsNotKnown(t *testing.T) {
+	w := newWorld(t)
+	away := &awayBoard{}
+	x, err := withdrawals.Open(withdrawals.Config{Board: away, Grace: time.Minute, Logger: slog.New(slog.DiscardHandler)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() })
+	w.services.Withdrawals = &x.Set
+	w.services.Now = time.Now
+	get := func(cookie string, want gate.Decision, g *gate.Gate) {
+		t.Helper()
+		r := httptest.NewRequest("GET", "http://mall.example/", nil)
+		if cookie != "" {
+			r.Header.Set("Cookie", "kycvs="+cookie)
+		}
+		if got := w.do(t, r, g); got.decision != want || (got.upstream == nil) == (want == gate.Passed || want == gate.Anonymous) {
+			t.Errorf("got %v, want %v", got.decision, want)
+		}
+	}
+	p := pass.Pass{Subject: [16]byte{1}, Consent: [16]byte{2, 2}, TxnID: [16]byte{3}, Status: 2, AuthTime: time.Now().Unix(), Expires: time.Now().Add(time.Hour).Unix()}
+	cookie := w.cookie(pass.NewSealer(w.Secret.Keys("pass"), pass.Scope{Site: "mall.example", Partner: "mall.example", Purpose: "Entry to mall.example"}).Seal(p))
+	optional := w.gate(0)
+	optional.Optional = true
+	get(cookie, gate.Passed, w.gate(2)) // within the grace
+	x.SetGrace(-time.Second)            // after it
+	get(cookie, gate.Unavailable, w.gate(2))
+	get(cookie, gate.Unavailable, optional)
+	get("", gate.NoPass, w.gate(2))
+	get("", gate.Anonymous, optional)
+	r := httptest.NewRequest("GET", "http://mall.example/", nil)
+	r.Header.Set("Cookie", "kycvs="+cookie)
+	if _, ok := w.site.Holds(r, nil, ""); ok {
+		t.Error("the matcher takes the pass")
+	}
+	x.SetGrace(time.Minute)
+	get(cookie, gate.Passed, w.gate(2))
+}
+
+// awayBoard is a board that does not answer.
+type awayBoard struct{}
+
+var errAway = errors.New("away")
+
+func (*awayBoard) Post(context.Context, []withdrawals.Withdrawal) error { return errAway }
+
+func (*awayBoard) Read(context.Context, withdrawals.Mark) ([]withdrawals.Withdrawal, withdrawals.Mark, bool, error) {
+	return nil, "", false, errAway
 }

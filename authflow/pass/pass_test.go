@@ -301,3 +301,38 @@ func BenchmarkOpen(b *testing.B) {
 		}
 	}
 }
+
+func TestJarKnowsNumbersThatWereProven(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	w := NewWhole([][]byte{make([]byte, 32)})
+	var j Jar
+	j.NewBrowser()
+	for i := range byte(6) {
+		j.AddPhone([16]byte{i}, now.Add(time.Duration(i)*24*time.Hour))
+	}
+	j.AddPhone([16]byte{3}, now.Add(6*24*time.Hour)) // again
+	j = ParseJar(w, j.Cookie(w, true, time.Hour).Value)
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		want  []byte
+	}{
+		{"at once", 6 * 24 * time.Hour, []byte{3, 5, 4, 2}},
+		{"an earlier clock", 5*24*time.Hour + 23*time.Hour, []byte{3, 5, 4, 2}},
+		{"a much earlier clock", 5 * 24 * time.Hour, []byte{5, 4, 2}},
+		{"the oldest has ended", KeepPhone + 2*24*time.Hour + time.Hour, []byte{3, 5, 4}},
+		{"all have ended", KeepPhone + 7*24*time.Hour, nil},
+	} {
+		var got []byte
+		for _, m := range j.Proven(now.Add(c.after)) {
+			got = append(got, m[0])
+		}
+		if string(got) != string(c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	j.ForgetPhones()
+	if len(j.Proven(now)) != 0 {
+		t.Error("not forgotten")
+	}
+}

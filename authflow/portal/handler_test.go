@@ -1,7 +1,9 @@
 package portal_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,13 +12,16 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
 	test "github.com/kycvs/caddy-kycvs/authflow/authflowtest"
+	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
+	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 )
 
 // desk is a site's pages and one browser in front of them.
@@ -329,6 +334,98 @@ func TestWithdrawingThatCannotBeRecorded(t *testing.T) {
 	}
 	if rec := d.get("/.kycvs/pass", "Accept", "application/json"); rec.Code != 200 {
 		t.Error("the pass is gone, the consent is not")
+	}
+}
+
+// A withdrawal that other instances cannot be told of is said to be so, counts
+// here, and can be pressed again.
+func TestWithdrawingThatCannotBeShared(t *testing.T) {
+	d := newDesk(t)
+	board := &board{}
+	x, err := withdrawals.Open(withdrawals.Config{Board: board, Grace: time.Hour, Logger: slog.New(slog.DiscardHandler)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() })
+	d.Flow.Withdrawals, d.handler.Withdrawals = x, &x.Set
+	txn := d.pressSend(t, asha())
+	d.form("/.kycvs/verify", url.Values{"txnId": {txn}, "otp": {d.Phone.Last().Code}})
+	board.away.Store(true)
+	for range 2 {
+		rec := d.json("/.kycvs/withdraw", nil)
+		if rec.Code != 503 || rec.Header().Get("Retry-After") == "" || !strings.Contains(rec.Body.String(), "taken back here") {
+			t.Errorf("status %d, %s", rec.Code, rec.Body)
+		}
+	}
+	if rec := d.form("/.kycvs/withdraw", nil); rec.Code != 503 || !strings.Contains(rec.Body.String(), "Not everywhere yet") || !strings.Contains(rec.Body.String(), `href="/.kycvs/pass"`) {
+		t.Errorf("status %d, %s", rec.Code, rec.Body)
+	}
+	if rec := d.get("/.kycvs/pass", "Accept", "application/json"); rec.Code != 401 {
+		t.Error("the pass still counts here")
+	}
+	board.away.Store(false)
+	if rec := d.json("/.kycvs/withdraw", nil); rec.Code != 204 {
+		t.Errorf("status %d, %s", rec.Code, rec.Body)
+	}
+	withdrawn := 0
+	for _, e := range d.Ledger.Entries(t) {
+		if e.Event == ledger.Withdrawn {
+			withdrawn++
+		}
+	}
+	if withdrawn != 1 {
+		t.Errorf("%d withdrawals are in the ledger", withdrawn)
+	}
+}
+
+// board is a withdrawals.Board that nobody else looks at.
+type board struct{ away atomic.Bool }
+
+func (b *board) Post(context.Context, []withdrawals.Withdrawal) error {
+	if b.away.Load() {
+		return errors.New("away")
+	}
+	return nil
+}
+
+func (b *board) Read(ctx context.Context, _ withdrawals.Mark) ([]withdrawals.Withdrawal, withdrawals.Mark, bool, error) {
+	return nil, "1", false, b.Post(ctx, nil)
+}
+
+// The browser is known for the numbers it has proven until it takes consent
+// back, and a later pass does not forget an earlier number.
+func TestBrowserIsKnownForItsNumbers(t *testing.T) {
+	d := newDesk(t)
+	finish := func() {
+		t.Helper()
+		txn := d.pressSend(t, asha())
+		if rec := d.form("/.kycvs/verify", url.Values{"txnId": {txn}, "otp": {d.Phone.Last().Code}}); rec.Code != 303 {
+			t.Fatalf("status %d", rec.Code)
+		}
+	}
+	attack := func() (sent int) {
+		mine := d.cookie
+		defer func() { d.cookie = mine }()
+		for range 10 {
+			d.cookie = ""
+			if rec := d.form("/.kycvs/otp", asha()); rec.Code == 200 {
+				sent++
+			}
+		}
+		return sent
+	}
+	finish()
+	if n := attack(); n != 5 {
+		t.Fatalf("%d codes were sent", n)
+	}
+	finish()
+	d.Pass(80 * 24 * time.Hour) // the pass is long over
+	finish()
+	if rec := d.form("/.kycvs/withdraw", nil); rec.Code != 200 {
+		t.Fatalf("status %d", rec.Code)
+	}
+	if rec := d.form("/.kycvs/otp", asha()); rec.Code != 429 {
+		t.Errorf("after taking consent back: status %d", rec.Code)
 	}
 }
 

@@ -126,8 +126,8 @@ type Flow struct {
 	codes    []*keyedHash // one for each secret, newest first
 	entries  *keyedHash   // names of counters and scopes
 	subjects *keyedHash
-	persons  *keyedHash // the ledger's
-	seals    [][]byte
+	persons  *keyedHash   // the ledger's
+	seals    []*keyedHash // one for each secret, newest first
 
 	countries []int // whose numbers are read
 }
@@ -141,7 +141,9 @@ func New(c Config) *Flow {
 	f.entries = newKeyedHash(c.Secret.Keys("entry")[0])
 	f.subjects = newKeyedHash(NewSecret(c.SubjectKey).Keys("subject")[0])
 	f.persons = newKeyedHash(NewSecret(c.SubjectKey).Keys("person")[0])
-	f.seals = c.Secret.Keys("handshake")
+	for _, k := range c.Secret.Keys("handshake") {
+		f.seals = append(f.seals, newKeyedHash(k))
+	}
 	f.countries = c.Limits.Countries
 	if c.Limits.CountriesRecordOnly {
 		f.countries = append(slices.Clone(f.countries), registry.AnyCountry)

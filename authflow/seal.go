@@ -3,8 +3,6 @@ package authflow
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 
@@ -19,10 +17,9 @@ func (f *Flow) codeHash(i int, txn ID128, wire string) [32]byte {
 
 // sealKey is the key of one handshake: whoever has the store and the secret,
 // but not the txnId, cannot read it.
-func sealKey(secret []byte, txn ID128) cipher.AEAD {
-	h := hmac.New(sha256.New, secret)
-	h.Write(txn[:])
-	block, err := aes.NewCipher(h.Sum(nil))
+func sealKey(secret *keyedHash, txn ID128) cipher.AEAD {
+	key := secret.sum(string(txn[:]))
+	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic("authflow: " + err.Error())
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 	"sync"
 )
@@ -46,38 +47,45 @@ func (s Secret) SubjectKey() []byte {
 // keyedHash is HMAC-SHA256 under one key with its state pooled, which makes it
 // five times as fast as a new one each time.
 type keyedHash struct {
-	pool sync.Pool
+	pool sync.Pool // of *keyedState
+}
+
+type keyedState struct {
+	hash.Hash
+	parts []byte
+	out   [sha256.Size]byte
 }
 
 func newKeyedHash(key []byte) *keyedHash {
-	return &keyedHash{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &keyedHash{pool: sync.Pool{New: func() any { return &keyedState{Hash: hmac.New(sha256.New, key)} }}}
 }
 
 // sum hashes the parts, each led by its length so that no two lists of parts
 // read alike.
-func (k *keyedHash) sum(parts ...string) (out [32]byte) {
-	h := k.pool.Get().(hash.Hash)
+func (k *keyedHash) sum(parts ...string) [sha256.Size]byte {
+	h := k.pool.Get().(*keyedState)
 	defer k.pool.Put(h)
 	h.Reset()
-	writeParts(h, parts)
-	h.Sum(out[:0])
-	return out
+	h.parts = appendParts(h.parts[:0], parts)
+	h.Write(h.parts)
+	clear(h.parts) // numbers and names may be among them
+	h.Sum(h.out[:0])
+	return h.out
 }
 
-func writeParts(h hash.Hash, parts []string) {
+func appendParts(b []byte, parts []string) []byte {
 	for _, p := range parts {
-		n := len(p)
-		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-		h.Write([]byte(p))
+		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
+		b = append(b, p...)
 	}
+	return b
 }
 
 // plainKey is a hash without a key, for what is random already.
 func plainKey(parts ...string) (out [16]byte) {
-	h := sha256.New()
-	writeParts(h, parts)
-	copy(out[:], h.Sum(nil))
-	return out
+	var room [256]byte
+	sum := sha256.Sum256(appendParts(room[:0], parts))
+	return [16]byte(sum[:])
 }
 
 // key is sum, cut to the 128 bits that identify an entry.

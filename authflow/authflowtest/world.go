@@ -248,11 +248,21 @@ func (p *Phone) Last() sms.Message {
 	return p.sent[len(p.sent)-1]
 }
 
+// Forget makes the phone forget its messages.
+func (p *Phone) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.sent)
+	clear(p.later)
+	p.sent, p.later = p.sent[:0], p.later[:0]
+}
+
 // Ledger is a ledger that can be told to fail.
 type Ledger struct {
 	ledger.Ledger
 	mu    sync.Mutex
 	fails bool
+	skips bool
 }
 
 // Fail makes appending fail, or work again.
@@ -262,11 +272,21 @@ func (l *Ledger) Fail(fails bool) {
 	l.fails = fails
 }
 
+// Skip makes appending do nothing, for measuring what is around it.
+func (l *Ledger) Skip(skips bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.skips = skips
+}
+
 // Append implements ledger.Ledger.
 func (l *Ledger) Append(ctx context.Context, e ledger.Entry) error {
 	l.mu.Lock()
-	fails := l.fails
+	fails, skips := l.fails, l.skips
 	l.mu.Unlock()
+	if skips {
+		return nil
+	}
 	if fails {
 		return errors.New("the ledger does not answer")
 	}

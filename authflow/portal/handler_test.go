@@ -34,7 +34,11 @@ type desk struct {
 
 func newDesk(t *testing.T, partners ...string) *desk {
 	t.Helper()
-	w := test.New(t)
+	return newDeskOf(t, test.New(t), partners...)
+}
+
+func newDeskOf(t testing.TB, w *test.World, partners ...string) *desk {
+	t.Helper()
 	pages, err := portal.NewPages()
 	if err != nil {
 		t.Fatal(err)

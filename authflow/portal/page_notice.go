@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // noticeEdition changes when the meaning of the notice does; the hash after it
@@ -25,6 +26,19 @@ func NoticeVersion(lang string) string {
 		return noticeEdition
 	}
 	words := c.language(lang)
+	if v, ok := noticeVersions.Load(words); ok {
+		return v.(string)
+	}
+	v := noticeVersion(words)
+	noticeVersions.Store(words, v)
+	return v
+}
+
+// noticeVersions are those worked out before, by *language: templates and texts
+// are built in.
+var noticeVersions sync.Map
+
+func noticeVersion(words *language) string {
 	h := sha256.New()
 	for _, name := range []string{"consent.html", "notice.html"} {
 		content, err := templateFiles.ReadFile("templates/" + name)

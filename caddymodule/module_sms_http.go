@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/kycvs/caddy-kycvs/authflow/portal"
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/sms/httpsender"
 )
@@ -24,8 +25,9 @@ func init() {
 // 200 to 299 means that the message is sent; redirects are not followed.
 //
 // The URL's path and query, the header fields and the body may hold `{sms.to}`,
-// `{sms.message}`, `{sms.code}` and `{sms.txnId}`, which stand for what the message
-// has and are escaped for their place, beside Caddy's placeholders.
+// `{sms.to_digits}`, `{sms.to_national}`, `{sms.message}`, `{sms.code}`, `{sms.txnId}`,
+// `{sms.id}`, `{sms.lang}`, `{sms.unicode}` and those of `dlt`, which stand for what the
+// message has and are escaped for their place, beside Caddy's placeholders.
 type HTTPSender struct {
 	// URL is where the request goes. It is required; there is no default.
 	URL string `json:"url,omitempty"`
@@ -39,10 +41,53 @@ type HTTPSender struct {
 	Header http.Header `json:"header,omitempty"`
 
 	// Body is the request's body. The default is an object with `to`, `message`, `code` and
-	// `txnId`.
+	// `txnId`, which goes with the header field Idempotency-Key.
 	Body string `json:"body,omitempty"`
 
+	// BasicAuth is the account at the provider. The default is none.
+	BasicAuth *BasicAuth `json:"basic_auth,omitempty"`
+
+	// Expect is a regular expression (RE2) that the first 64 KiB of an answer from 200 to
+	// 299 must match for the message to be sent. The default is none: any answer will do.
+	Expect string `json:"expect,omitempty"`
+
+	// DLT is what the messages are registered under with the operators in India. The default
+	// is none.
+	DLT *DLT `json:"dlt,omitempty"`
+
+	// Unicode is what `{sms.unicode}` stands for: the provider's words for a text in Unicode
+	// and for one in the alphabet of GSM, in this order. The default is none.
+	Unicode []string `json:"unicode,omitempty"`
+
 	conf httpsender.Config // the same with Caddy's placeholders resolved
+}
+
+// BasicAuth is the user and the password that go with each request (RFC 7617).
+type BasicAuth struct {
+	// User is the account's name. It is required.
+	User string `json:"user,omitempty"`
+
+	// Password is the account's password, best a placeholder. It is required.
+	Password string `json:"password,omitempty"`
+}
+
+// DLT is what a message is registered under in India: every commercial message there must
+// match a template on the operators' distributed ledger.
+type DLT struct {
+	// Entity is the principal entity's id, which `{sms.dlt_entity}` stands for. It is required.
+	Entity string `json:"entity,omitempty"`
+
+	// Header is the sender's registered name, which `{sms.dlt_header}` stands for. It is
+	// required.
+	Header string `json:"header,omitempty"`
+
+	// Template is the id of the template that `{sms.dlt_template}` stands for, for messages in
+	// a language that `templates` does not have. It is required.
+	Template string `json:"template,omitempty"`
+
+	// Templates are the ids of templates by the message's language, e.g. `hi`. The default is
+	// none.
+	Templates map[string]string `json:"templates,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -56,6 +101,14 @@ func (*HTTPSender) CaddyModule() caddy.ModuleInfo {
 //		method METHOD
 //		header FIELD VALUE
 //		body TEXT
+//		basic_auth USER PASSWORD
+//		expect REGEXP
+//		unicode WORD_FOR_UNICODE WORD_FOR_PLAIN
+//		dlt {
+//			entity ID
+//			header HEADER
+//			template [LANGUAGE] ID
+//		}
 //	}
 func (s *HTTPSender) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the guest's name
@@ -82,11 +135,57 @@ func (s *HTTPSender) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return nil
 		}},
 		text("body", "body `{\"to\":\"{sms.to}\",\"text\":\"{sms.message}\"}`", &s.Body, nil),
+		{name: "basic_auth", example: "basic_auth {env.SMS_USER} {env.SMS_PASSWORD}", args: twoArgs, read: func(_ *caddyfile.Dispenser, args []string) error {
+			s.BasicAuth = &BasicAuth{User: args[0], Password: args[1]}
+			return nil
+		}},
+		text("expect", "expect ^success", &s.Expect, nil),
+		{name: "unicode", example: "unicode 1 0", args: twoArgs, read: func(_ *caddyfile.Dispenser, args []string) error {
+			s.Unicode = args
+			return nil
+		}},
+		{name: "dlt", segment: s.unmarshalDLT},
 	})
 	if err != nil {
 		return err
 	}
-	return at(tok, checkSender(s.config(s.standIn)))
+	return at(tok, s.check(s.config(s.standIn)))
+}
+
+// unmarshalDLT reads the block `dlt`.
+func (s *HTTPSender) unmarshalDLT(d *caddyfile.Dispenser) error {
+	const example = "dlt { entity 1101456780000012345 }"
+	if _, err := arguments(d, "dlt", example, noArg); err != nil {
+		return err
+	}
+	s.DLT = &DLT{}
+	return needBlock(d, "dlt", example, []option{
+		text("entity", "entity 1101456780000012345", &s.DLT.Entity, nil),
+		text("header", "header PHXMAL", &s.DLT.Header, nil),
+		{name: "template", example: "template hi 1107160000000000002", many: true, args: argCount{1, 2}, read: func(_ *caddyfile.Dispenser, args []string) error {
+			return s.DLT.addTemplate(args)
+		}},
+	})
+}
+
+// addTemplate takes the values of one line, [LANGUAGE] ID.
+func (d *DLT) addTemplate(args []string) error {
+	if len(args) == 1 {
+		if d.Template != "" {
+			return errors.New("template stands twice without a language: write it once, and the others as `template hi 1107160000000000002`")
+		}
+		d.Template = args[0]
+		return nil
+	}
+	lang := strings.ToLower(args[0])
+	if _, again := d.Templates[lang]; again {
+		return fmt.Errorf("template stands twice for the language %q: write it once", lang)
+	}
+	if d.Templates == nil {
+		d.Templates = map[string]string{}
+	}
+	d.Templates[lang] = args[1]
+	return nil
 }
 
 // Provision resolves Caddy's placeholders. It connects to nobody.
@@ -104,7 +203,28 @@ func (s *HTTPSender) Provision(caddy.Context) error {
 			return err
 		}
 	}
-	return checkSender(s.conf)
+	return s.check(s.conf)
+}
+
+// check returns what is wrong with the configuration; c is it, resolved.
+func (s *HTTPSender) check(c httpsender.Config) error {
+	switch {
+	case s.BasicAuth != nil && (c.User == "" || c.Password == ""):
+		return errors.New("sms http: basic_auth lacks its user or its password: write both")
+	case s.Unicode != nil && (len(s.Unicode) != 2 || c.Unicode == "" || c.Plain == ""):
+		return errors.New("sms http: unicode lacks a word or has one too much: write two, the provider's for Unicode and for plain text, e.g. `unicode 1 0`")
+	case s.DLT != nil && c.DLT.Entity == "":
+		return errors.New("sms http: dlt has no entity: write e.g. `entity 1101456780000012345`, as it was registered")
+	}
+	for lang := range c.DLT.Templates {
+		if lang != "" && !slices.Contains(portal.Languages(), lang) {
+			return fmt.Errorf("sms http: dlt has a template for %q, and no message is in that language: write one of %s",
+				lang, strings.Join(portal.Languages(), ", "))
+		}
+	}
+	// To make a sender connects to nobody.
+	_, err := httpsender.New(c)
+	return err
 }
 
 // config makes the sender's configuration; resolve is given an option's name
@@ -113,7 +233,6 @@ func (s *HTTPSender) config(resolve func(option, placeholder string) string) htt
 	c := httpsender.Config{
 		URL:    resolveTemplate("url", s.URL, resolve),
 		Method: resolveTemplate("method", s.Method, resolve),
-		Body:   resolveTemplate("body", s.Body, resolve),
 	}
 	for name, values := range s.Header {
 		for _, v := range values {
@@ -121,6 +240,29 @@ func (s *HTTPSender) config(resolve func(option, placeholder string) string) htt
 				c.Header = http.Header{}
 			}
 			c.Header.Add(name, resolveTemplate("header "+name, v, resolve))
+		}
+	}
+	c.Body = resolveTemplate("body", s.Body, func(option, placeholder string) string {
+		if strings.TrimSpace(s.Body) == placeholder {
+			return resolve(option, placeholder) // that is the body, and no value in it
+		}
+		return httpsender.EscapeFor(c.Header.Get("Content-Type"), resolve(option, placeholder))
+	})
+	if b := s.BasicAuth; b != nil {
+		c.User, c.Password = resolveTemplate("basic_auth", b.User, resolve), resolveTemplate("basic_auth", b.Password, resolve)
+	}
+	c.Expect = resolveTemplate("expect", s.Expect, resolve)
+	if len(s.Unicode) == 2 {
+		c.Unicode, c.Plain = resolveTemplate("unicode", s.Unicode[0], resolve), resolveTemplate("unicode", s.Unicode[1], resolve)
+	}
+	if d := s.DLT; d != nil {
+		c.DLT = httpsender.DLT{
+			Entity:    resolveTemplate("dlt entity", d.Entity, resolve),
+			Header:    resolveTemplate("dlt header", d.Header, resolve),
+			Templates: map[string]string{"": resolveTemplate("dlt template", d.Template, resolve)},
+		}
+		for lang, id := range d.Templates {
+			c.DLT.Templates[lang] = resolveTemplate("dlt template "+lang, id, resolve)
 		}
 	}
 	return c
@@ -137,13 +279,6 @@ func (s *HTTPSender) Sender(OpenOptions) (sms.Sender, error) {
 
 // Trial implements SenderModule.
 func (*HTTPSender) Trial() bool { return false }
-
-// checkSender returns what is wrong with a configuration: to make a sender of it
-// connects to nobody.
-func checkSender(c httpsender.Config) error {
-	_, err := httpsender.New(c)
-	return err
-}
 
 var senderMethods = []string{http.MethodPost, http.MethodPut, http.MethodGet}
 

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kycvs/caddy-kycvs/authflow"
 	"github.com/kycvs/caddy-kycvs/authflow/gate"
 	"github.com/kycvs/caddy-kycvs/caddymodule"
+	"github.com/kycvs/caddy-kycvs/registry"
 )
 
 // found returns what the groups of a pattern match in the sources of a folder,
@@ -57,15 +59,21 @@ func mentioned(t *testing.T, what string, words []string, paths ...string) {
 // TestOptions holds that every option that a Caddyfile can have is described.
 func TestOptions(t *testing.T) {
 	options := found(t, "../caddymodule/*.go", 35,
-		`\b(?:text|texts|integer|duration|toggle|limit)\("([a-z_]+)"`,
+		`\b(?:text|texts|integer|duration|toggle|limit|guessLimit|share)\("([a-z_]+)"`,
 		`\bname: "([a-z_]+)"`,
 		`guestKind\{"[a-z.]+", "([a-z]+)"`)
-	for _, want := range []string{"registry", "sms", "remembered_passes", "lenient_paths", "codes_total", "key_hash", "partner"} {
+	for _, want := range []string{"registry", "sms", "remembered_passes", "lenient_paths", "codes_total", "wrong_per_mobile", "unentered_per_ip", "number_types", "max_counters", "key_hash", "partner"} {
 		if !slices.Contains(options, want) {
 			t.Errorf("the option %s was not found in the sources", want)
 		}
 	}
 	mentioned(t, "option", options, "caddyfile.md", "sms.md")
+	mentioned(t, "limit", authflow.LimitNames, "caddyfile.md")
+	mentioned(t, "limit", authflow.LimitNames, "limits.md")
+	for _, kind := range registry.NumberTypes {
+		mentioned(t, "type of number", []string{string(kind)}, "caddyfile.md")
+		mentioned(t, "type of number", []string{string(kind)}, "limits.md")
+	}
 }
 
 // TestJSONNames holds that every member of the JSON form is named.
@@ -90,7 +98,7 @@ func TestJSONNames(t *testing.T) {
 		}
 	}
 	for _, v := range []any{caddymodule.App{}, caddymodule.Gate{}, caddymodule.Matcher{}, caddymodule.CSVRegistry{}, caddymodule.FileRegistry{},
-		caddymodule.PostgresRegistry{}, caddymodule.FileLedger{}} {
+		caddymodule.PostgresRegistry{}, caddymodule.FileLedger{}, caddymodule.MemoryState{}} {
 		collect(reflect.TypeOf(v))
 	}
 	if len(names) < 50 {
@@ -125,9 +133,10 @@ func TestMetrics(t *testing.T) {
 		decisions = append(decisions, gate.Decision(d).String())
 	}
 	mentioned(t, "decision", decisions, "operating.md")
+	mentioned(t, "limit", authflow.LimitNames, "operating.md")
 	mentioned(t, "decision", decisions, "caddyfile.md")
 	mentioned(t, "outcome", found(t, "../authflow/*.go", 10, `Observer\.Handshake\("([a-z_]+)"\)`), "operating.md")
-	mentioned(t, "outcome", found(t, "../authflow/sms/*.go", 3, `(?m)^\t(?:Sent|Failed|Timeout) += "([a-z]+)"`), "operating.md")
+	mentioned(t, "outcome", found(t, "../authflow/sms/*.go", 4, `(?m)^\t(?:Sent|Failed|Timeout|Skipped) += "([a-z]+)"`), "operating.md")
 	mentioned(t, "placeholder", found(t, "../caddymodule/gate.go", 3, `case "(http\.kycvs\.[a-z]+)"`), "caddyfile.md")
 }
 

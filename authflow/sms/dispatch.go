@@ -17,6 +17,7 @@ const (
 	Sent    = "sent"    // accepted
 	Failed  = "failed"  // refused, or tried as often as it is tried
 	Timeout = "timeout" // no answer in time, at the last try
+	Skipped = "skipped" // not asked, as it has failed of late
 )
 
 // Defaults of DispatcherConfig.
@@ -44,9 +45,16 @@ type DispatcherConfig struct {
 	// equal share of what is left, so that one that hangs leaves time for the
 	// next. 0 means DefaultBudget.
 	Budget time.Duration
-	// Observe, if set, is called once for each sender that was asked to send a
-	// message, with its name and Sent, Failed or Timeout. It must be quick and
-	// safe for concurrent use.
+	// Failures is how many requests in a row must fail for a sender to be left
+	// out. Refusals that are about the message (ErrMessage) do not count. 0 means
+	// DefaultFailures.
+	Failures int
+	// Pause is how long it is left out. Then one request tries whether it works
+	// again; the next sender has the others meanwhile. 0 means DefaultPause.
+	Pause time.Duration
+	// Observe, if set, is called once for each sender whose turn it was with a
+	// message, with its name and Sent, Failed, Timeout or Skipped. It must be quick
+	// and safe for concurrent use.
 	Observe func(sender, outcome string)
 	// Logger gets failures, with nothing of the message. nil means slog.Default().
 	Logger *slog.Logger
@@ -54,7 +62,8 @@ type DispatcherConfig struct {
 
 // Dispatcher sends messages in the background. It is safe for concurrent use.
 type Dispatcher struct {
-	cfg DispatcherConfig
+	cfg     DispatcherConfig
+	senders []*guarded
 
 	mu      sync.Mutex // held while a message is added to pending
 	closed  bool
@@ -74,6 +83,12 @@ func NewDispatcher(cfg DispatcherConfig) (*Dispatcher, error) {
 	if cfg.Budget <= 0 {
 		cfg.Budget = DefaultBudget
 	}
+	if cfg.Failures <= 0 {
+		cfg.Failures = DefaultFailures
+	}
+	if cfg.Pause <= 0 {
+		cfg.Pause = DefaultPause
+	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, string) {}
 	}
@@ -81,7 +96,11 @@ func NewDispatcher(cfg DispatcherConfig) (*Dispatcher, error) {
 		cfg.Logger = slog.Default()
 	}
 	abort, cancel := context.WithCancel(context.Background())
-	return &Dispatcher{cfg: cfg, abort: abort, cancel: cancel}, nil
+	d := &Dispatcher{cfg: cfg, abort: abort, cancel: cancel}
+	for i, s := range cfg.Senders {
+		d.senders = append(d.senders, newGuarded(s, i+1, cfg))
+	}
+	return d, nil
 }
 
 // Send sends m through the first sender that accepts it, and waits for that,
@@ -189,35 +208,46 @@ func (d *Dispatcher) deliver(ctx context.Context, m Message) (sent bool) {
 	defer context.AfterFunc(d.abort, cancel)()
 	until, _ := ctx.Deadline()
 
-	for i, s := range d.cfg.Senders {
+	for i, s := range d.senders {
 		if ctx.Err() != nil {
 			break
 		}
-		share := time.Until(until) / time.Duration(len(d.cfg.Senders)-i)
+		share := time.Until(until) / time.Duration(len(d.senders)-i)
 		err := d.retry(ctx, s, m, share)
 		outcome := outcomeOf(err)
 		d.cfg.Observe(s.Name(), outcome)
-		if err == nil {
+		switch outcome {
+		case Sent:
 			return true
+		case Skipped: // that it is left out was logged when it began
+			continue
 		}
 		d.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a sender did not accept a text message",
-			slog.String("sender", s.Name()), slog.String("outcome", outcome), slog.String("error", withhold(err, m)))
+			slog.String("sender", s.Name()), slog.Int("position", s.position),
+			slog.String("outcome", outcome), slog.String("error", withhold(err, m)))
 	}
 	d.cfg.Logger.LogAttrs(ctx, slog.LevelError, "a text message was not sent: no sender accepted it")
 	return false
 }
 
-// retry asks s until it accepts m, refuses it for good, or was asked often or
-// long enough.
-func (d *Dispatcher) retry(ctx context.Context, s Sender, m Message, share time.Duration) error {
+// retry asks s until it accepts m, refuses it for good, was asked often or long
+// enough, or is left out.
+func (d *Dispatcher) retry(ctx context.Context, s *guarded, m Message, share time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, share)
 	defer cancel()
 	var last error
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.Multiplier = firstBackoff, growth
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		last = d.try(ctx, s, m, share/maxTries)
-		if errors.Is(last, ErrPermanent) {
+		err := s.run(func() error { return d.try(ctx, s, m, share/maxTries) })
+		if errors.Is(err, errSkipped) {
+			if last == nil { // else why it is left out says more
+				last = err
+			}
+			return struct{}{}, backoff.Permanent(last)
+		}
+		last = err
+		if errors.Is(last, ErrPermanent) || s.leftOut() {
 			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last
@@ -264,6 +294,8 @@ func outcomeOf(err error) string {
 	switch {
 	case err == nil:
 		return Sent
+	case errors.Is(err, errSkipped):
+		return Skipped
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return Timeout
 	default:

@@ -21,6 +21,8 @@ var message = Message{
 	Text:  "123456 is your code for Entry to the mall, Phoenix Mall.\n\n@mall.example #123456",
 	Code:  "123456",
 	TxnID: "3fa85f64-5717-4562-b3fc-2c963f66afa6",
+	ID:    "3fa85f64-5717-4562-b3fc-2c963f66afa6-1",
+	Lang:  "en",
 }
 
 // fake is a Sender that does what its next step says; the last step repeats.
@@ -165,7 +167,7 @@ func (h *harness) check(t *testing.T, outcomes string, failed bool) {
 	}
 	for _, o := range h.outcomes {
 		_, o, _ := strings.Cut(o, ":")
-		if !slices.Contains([]string{"sent", "failed", "timeout"}, o) {
+		if !slices.Contains([]string{Sent, Failed, Timeout, Skipped}, o) {
 			t.Errorf("outcome %q is not of the closed set", o)
 		}
 	}
@@ -326,6 +328,7 @@ func TestCloseGivesUp(t *testing.T) {
 // TestWithhold has a sender that breaks its promise.
 func TestWithhold(t *testing.T) {
 	for _, text := range []string{
+		"already sent: " + message.ID,
 		`Post "https://sms.example/?to=%2B919876543210": EOF`,
 		"refused: " + message.Text, "code 123456", "9876543210 +919876543210", message.TxnID,
 		"message=" + url.QueryEscape(message.Text),

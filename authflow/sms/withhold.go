@@ -12,7 +12,7 @@ import (
 func withhold(err error, m Message) string {
 	text := err.Error()
 	for _, secret := range []string{
-		strings.TrimPrefix(m.To, "+"), m.Code, m.Text, url.QueryEscape(m.Text), url.PathEscape(m.Text), m.TxnID,
+		strings.TrimPrefix(m.To, "+"), m.Code, m.Text, url.QueryEscape(m.Text), url.PathEscape(m.Text), m.TxnID, m.ID,
 	} {
 		if secret != "" && strings.Contains(text, secret) {
 			return fmt.Sprintf("withheld, as it repeats the message (%T)", err)

@@ -20,6 +20,8 @@ var awkward = sms.Message{
 	Text:  "\"quoted\" \\ <b>&amp;</b>\nप्रवेश {sms.code}\n\n@mall.example #012345",
 	Code:  "012345",
 	TxnID: "3fa85f64-5717-4562-b3fc-2c963f66afa6",
+	ID:    "3fa85f64-5717-4562-b3fc-2c963f66afa6-1",
+	Lang:  "hi",
 }
 
 // format is what there is to know about a type of body.
@@ -47,6 +49,19 @@ func formatOf(contentType string) (format, error) {
 		return format{}, fmt.Errorf("sms http: how to escape in a body of type %s is not known: "+
 			"write application/json, application/x-www-form-urlencoded, application/xml or text/plain", media)
 	}
+}
+
+// EscapeFor returns value as it stands in a body of the content type; "" means
+// DefaultContentType. For a type that New refuses it is value itself.
+func EscapeFor(contentType, value string) string {
+	if contentType == "" {
+		contentType = DefaultContentType
+	}
+	f, err := formatOf(contentType)
+	if err != nil {
+		return value
+	}
+	return f.escape(value)
 }
 
 func asIs(s string) string { return s }

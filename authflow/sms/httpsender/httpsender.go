@@ -1,21 +1,25 @@
 // Package httpsender sends text messages through a provider's HTTP interface,
 // whatever that looks like: address, header fields and body are templates with
-// the placeholders {sms.to}, {sms.message}, {sms.code} and {sms.txnId}
-// (contract, section 6).
+// placeholders such as {sms.to} and {sms.message} (contract, section 6).
 //
-// An answer of 2xx means sent. Any other is an error and is tried again by the
-// dispatch, but for a 4xx that is not about time (408, 425, 429): that wraps
-// sms.ErrPermanent, and the next sender is asked at once. Redirects are not
+// An answer of 2xx means sent, where the operator says so only if its body
+// matches a pattern. Any other is an error and is tried again by the dispatch,
+// but for a 4xx that is not about time (408, 425, 429): that wraps
+// sms.ErrPermanent, and the next sender is asked at once. One that is not about
+// the key or the account either wraps sms.ErrMessage too. Redirects are not
 // followed, so that a message goes where the operator said and nowhere else.
 package httpsender
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -35,15 +39,9 @@ const (
 	DefaultTimeout     = 10 * time.Second
 )
 
-const (
-	// maxDrain and maxDrainTime are how much of an answer's body is read, and for
-	// how long, so that the connection can be used again. What it says is of no
-	// interest.
-	maxDrain     = 64 << 10
-	maxDrainTime = 250 * time.Millisecond
-	// maxAnswerHeader bounds the header of an answer.
-	maxAnswerHeader = 64 << 10
-)
+// idempotencyKey is the field by which a provider can tell that a retry is no
+// second message (draft-ietf-httpapi-idempotency-key-header).
+const idempotencyKey = "Idempotency-Key"
 
 // Config configures a Sender. Placeholders may stand in the path and the query
 // of URL, in values of Header and in Body. What one yields is escaped for its
@@ -56,13 +54,28 @@ type Config struct {
 	Method string
 	// Header is added to each request.
 	Header http.Header
-	// Body is the body. "" means DefaultBody, or none where Method is GET.
+	// Body is the body. "" means DefaultBody, or none where Method is GET. With
+	// DefaultBody goes the header field Idempotency-Key: {sms.id}, unless Header has
+	// one.
 	Body string
 	// ContentType is the body's, and decides how what placeholders yield is
 	// escaped in it: JSON (as the content of a string, the template brings the
 	// quotes), application/x-www-form-urlencoded, XML, or text/plain. "" means
 	// the Content-Type in Header, else DefaultContentType.
 	ContentType string
+	// User and Password, if there is one, are sent as RFC 7617 says (Basic). They
+	// have no placeholders.
+	User, Password string
+	// Expect is a regular expression (RE2) that the first 64 KiB of a 2xx answer's
+	// body must match for the message to be sent: some providers answer 200 to
+	// everything. "" means that any will do.
+	Expect string
+	// DLT is what the messages are registered under in India.
+	DLT DLT
+	// Unicode and Plain are the provider's words for a text in Unicode and for one
+	// in the alphabet of GSM; {sms.unicode} stands for the one that fits the
+	// message. Both or none are given.
+	Unicode, Plain string
 	// Timeout is for one request, from connecting to the end of the answer.
 	// 0 means DefaultTimeout.
 	Timeout time.Duration
@@ -77,16 +90,24 @@ type Sender struct {
 	url     template
 	host    string // "" means the URL's
 	header  map[string][]template
-	body    *template // nil for none
+	body    *template      // nil for none
+	expect  *regexp.Regexp // nil for none
 	timeout time.Duration
 	client  *http.Client
+
+	// While it is made: the placeholders there are, and those that stand somewhere.
+	known placeholders
+	used  map[string]bool
+	// userinfo says that the URL has a user, whom net/http sends if there is no
+	// header Authorization.
+	userinfo bool
 }
 
 var _ sms.Sender = (*Sender)(nil)
 
 // New returns a Sender, or what is wrong with cfg and what to write instead.
 func New(cfg Config) (*Sender, error) {
-	s := &Sender{method: cfg.Method, timeout: cfg.Timeout, client: newClient(cfg.Client)}
+	s := &Sender{method: cfg.Method, timeout: cfg.Timeout, client: newClient(cfg.Client), used: map[string]bool{}}
 	if s.method == "" {
 		s.method = DefaultMethod
 	}
@@ -95,6 +116,13 @@ func New(cfg Config) (*Sender, error) {
 	}
 	if s.timeout <= 0 {
 		s.timeout = DefaultTimeout
+	}
+	var err error
+	if s.expect, err = compileExpect(cfg.Expect); err != nil {
+		return nil, err
+	}
+	if s.known, err = known(cfg); err != nil {
+		return nil, err
 	}
 	if err := s.setURL(cfg.URL); err != nil {
 		return nil, err
@@ -114,10 +142,72 @@ func New(cfg Config) (*Sender, error) {
 	if err := s.setHeader(header); err != nil {
 		return nil, err
 	}
+	if err := s.setUser(cfg); err != nil {
+		return nil, err
+	}
 	if err := s.setBody(cfg.Body, contentType); err != nil {
 		return nil, err
 	}
+	if err := cfg.DLT.unused(s.used); err != nil {
+		return nil, err
+	}
+	if cfg.Unicode != "" && !s.used["unicode"] {
+		return nil, errors.New("sms http: unicode is given, and {sms.unicode} stands nowhere: write it where the provider wants to know")
+	}
+	s.known, s.used = nil, nil
 	return s, nil
+}
+
+// known returns the placeholders there are with cfg.
+func known(cfg Config) (placeholders, error) {
+	if err := cfg.DLT.check(); err != nil {
+		return nil, err
+	}
+	all := maps.Clone(common)
+	if cfg.DLT.given() {
+		maps.Copy(all, cfg.DLT.placeholders())
+	}
+	if (cfg.Unicode == "") != (cfg.Plain == "") {
+		return nil, errors.New("sms http: unicode needs two words: write the provider's for Unicode and for plain text, e.g. `unicode 1 0`")
+	}
+	if cfg.Unicode != "" {
+		all["unicode"] = func(m sms.Message) string {
+			if needsUnicode(m.Text) {
+				return cfg.Unicode
+			}
+			return cfg.Plain
+		}
+	}
+	return all, nil
+}
+
+// parse is placeholders.parse, noting what is used.
+func (s *Sender) parse(text string, escape func(string) string) (template, error) {
+	t, err := s.known.parse(text, escape)
+	t.note(s.used)
+	return t, err
+}
+
+// setUser makes the header field of Basic authentication.
+func (s *Sender) setUser(cfg Config) error {
+	user, password := cfg.User, cfg.Password
+	switch {
+	case user == "" && password == "":
+		return nil
+	case user == "" || password == "":
+		return errors.New("sms http: basic_auth needs a user and a password: write e.g. `basic_auth {env.SMS_USER} {env.SMS_PASSWORD}`")
+	case strings.Contains(user, ":"): // RFC 7617, section 2
+		return errors.New("sms http: basic_auth has a colon in the user, which ends there: write a user without one, or the header Authorization")
+	case strings.Contains(user+password, opening):
+		return errors.New("sms http: basic_auth has a placeholder of the message: write the user and password of the account")
+	case len(s.header["Authorization"]) > 0:
+		return errors.New("sms http: there are basic_auth and the header Authorization: write one of them")
+	case s.userinfo:
+		return errors.New("sms http: there are basic_auth and a user in the URL: write one of them")
+	}
+	value := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	s.header["Authorization"] = []template{template{}.then(value)}
+	return nil
 }
 
 func newClient(c *http.Client) *http.Client {
@@ -154,11 +244,12 @@ func (s *Sender) setURL(raw string) error {
 	case strings.Contains(raw, "#"):
 		return errors.New("sms http: the URL has a fragment (#…), which is never sent: remove it, or write # as %23")
 	}
+	s.userinfo = u.User != nil
 	path, query, found := strings.Cut(raw, "?")
-	s.url, err = parse(path, url.PathEscape)
+	s.url, err = s.parse(path, url.PathEscape)
 	if err == nil && found {
 		var q template
-		q, err = parse(query, url.QueryEscape)
+		q, err = s.parse(query, url.QueryEscape)
 		s.url = s.url.then("?").join(q)
 	}
 	if err != nil {
@@ -177,7 +268,7 @@ func (s *Sender) setHeader(h http.Header) error {
 			if !httpguts.ValidHeaderFieldValue(v) {
 				return fmt.Errorf("sms http: header %s has a control character in its value: remove it", name)
 			}
-			t, err := parse(v, escapeHeader)
+			t, err := s.parse(v, escapeHeader)
 			if err != nil {
 				return fmt.Errorf("sms http: in header %s: %w", name, err)
 			}
@@ -207,11 +298,18 @@ func (s *Sender) setBody(body, contentType string) error {
 	}
 	if body == "" {
 		body = f.standard
+		if body != "" && len(s.header[idempotencyKey]) == 0 {
+			key, err := s.parse("{sms.id}", escapeHeader)
+			if err != nil {
+				return err
+			}
+			s.header[idempotencyKey] = []template{key}
+		}
 	}
 	if body == "" {
 		return fmt.Errorf("sms http: there is no usual body of type %s: write one", contentType)
 	}
-	t, err := parse(body, f.escape)
+	t, err := s.parse(body, f.escape)
 	if err != nil {
 		return fmt.Errorf("sms http: in the body: %w", err)
 	}
@@ -247,11 +345,7 @@ func (s *Sender) Send(ctx context.Context, m sms.Message) error {
 		return cause(err)
 	}
 	defer resp.Body.Close()
-	// The outcome is known: an answer that then dawdles must not make it late,
-	// or the message would be sent again.
-	defer time.AfterFunc(maxDrainTime, cancel).Stop()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
-	return statusError(resp.StatusCode)
+	return s.judge(resp, cancel)
 }
 
 func (s *Sender) request(ctx context.Context, m sms.Message) (*http.Request, error) {
@@ -270,17 +364,9 @@ func (s *Sender) request(ctx context.Context, m sms.Message) (*http.Request, err
 			req.Header[name] = append(req.Header[name], v.fill(m))
 		}
 	}
-	return req, nil
-}
-
-// statusError returns nil for 2xx.
-func statusError(status int) error {
-	switch {
-	case status >= 200 && status <= 299:
-		return nil
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-	case status >= 400 && status <= 499:
-		return fmt.Errorf("status %d: %w", status, sms.ErrPermanent)
+	if m.ID == "" && req.Header.Get(idempotencyKey) == "" {
+		// An empty key would be one key for all messages.
+		req.Header.Del(idempotencyKey)
 	}
-	return fmt.Errorf("status %d", status)
+	return req, nil
 }

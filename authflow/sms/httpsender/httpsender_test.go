@@ -396,7 +396,7 @@ func TestNewRefuses(t *testing.T) {
 		{"placeholder in the host", Config{URL: "https://{sms.to}.example/"}, "placeholder in its host"},
 		{"placeholder as the user", Config{URL: "https://{sms.to}@sms.example/"}, "placeholder in its host"},
 		{"fragment", Config{URL: u + "#s3cret"}, "%23"},
-		{"unknown in the path", Config{URL: u + "/{sms.number}"}, "{sms.number} is not known: write {sms.to}, {sms.message}, {sms.code} or {sms.txnId}"},
+		{"unknown in the path", Config{URL: u + "/{sms.number}"}, "{sms.number} is not known: write {sms.code}, {sms.id}, {sms.lang}, {sms.message}, {sms.to}, {sms.to_digits}, {sms.to_national} or {sms.txnId}"},
 		{"unknown in the query", Config{URL: u + "?to={sms.To}"}, "in the URL: {sms.To} is not known"},
 		{"unknown in a header", Config{URL: u, Header: http.Header{"X-A": {"{sms.txnid}"}}}, "in header X-A: {sms.txnid} is not known"},
 		{"unknown in the body", Config{URL: u, Body: `{"x":"{sms.}"}`}, "in the body: {sms.} is not known"},
@@ -525,11 +525,11 @@ func FuzzEscape(f *testing.F) {
 	jsonSender := mustNew(f, Config{URL: "http://x/"})
 	own := mustNew(f, Config{URL: "http://x/", Body: `["{sms.to}",{"{sms.message}":"{sms.code}{sms.txnId}"}]`})
 	form := mustNew(f, Config{URL: "http://x/p/{sms.message}/end?a={sms.to}&b={sms.message}",
-		Body: "to={sms.to}&message={sms.message}&code={sms.code}&txnId={sms.txnId}", ContentType: "application/x-www-form-urlencoded",
+		Body: "to={sms.to}&message={sms.message}&code={sms.code}&txnId={sms.txnId}&id={sms.id}&lang={sms.lang}&digits={sms.to_digits}&national={sms.to_national}", ContentType: "application/x-www-form-urlencoded",
 		Header: http.Header{"X-Message": {"{sms.to}{sms.message}"}}})
 	xmlSender := mustNew(f, Config{URL: "http://x/", Body: `<m to="{sms.to}"><t>{sms.message}</t></m>`, ContentType: "text/xml"})
 	f.Fuzz(func(t *testing.T, to, text, code, txnID string) {
-		m := sms.Message{To: to, Text: text, Code: code, TxnID: txnID}
+		m := sms.Message{To: to, Text: text, Code: code, TxnID: txnID, ID: code + txnID, Lang: text}
 		valid := func(s string) string { return string([]rune(s)) } // each bad byte is one U+FFFD
 
 		var j struct{ To, Message, Code, TxnID string }
@@ -550,7 +550,7 @@ func FuzzEscape(f *testing.F) {
 		}
 
 		q, err := url.ParseQuery(form.body.fill(m))
-		if err != nil || len(q) != 4 || q.Get("to") != to || q.Get("message") != text || q.Get("code") != code || q.Get("txnId") != txnID {
+		if err != nil || len(q) != 8 || q.Get("id") != m.ID || q.Get("lang") != m.Lang || q.Get("digits") != strings.TrimPrefix(to, "+") || q.Get("to") != to || q.Get("message") != text || q.Get("code") != code || q.Get("txnId") != txnID {
 			t.Fatalf("form: %v, %v from %+v", q, err, m)
 		}
 		req, err := form.request(t.Context(), m)
@@ -585,7 +585,7 @@ func FuzzParse(f *testing.F) {
 	}
 	replacer := strings.NewReplacer("{sms.to}", "{sms.code}", "{sms.message}", "}", "{sms.code}", "{sms.", "{sms.txnId}", "{sms.to}")
 	f.Fuzz(func(t *testing.T, text string) {
-		tmpl, err := parse(text, asIs)
+		tmpl, err := common.parse(text, asIs)
 		if err != nil {
 			if !strings.Contains(text, opening) {
 				t.Fatalf("%q: %v", text, err)

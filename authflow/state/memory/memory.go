@@ -44,6 +44,15 @@ type Config struct {
 	MaxCounters int
 }
 
+func (cfg *Config) fillDefaults() {
+	if cfg.MaxHandshakes <= 0 {
+		cfg.MaxHandshakes = DefaultMaxHandshakes
+	}
+	if cfg.MaxCounters <= 0 {
+		cfg.MaxCounters = DefaultMaxCounters
+	}
+}
+
 // Store is a state.Store in memory. Time is the process's own, so tests run it
 // under testing/synctest.
 type Store struct {
@@ -59,12 +68,7 @@ var _ state.Store = (*Store)(nil)
 
 // Open returns an empty Store, which Close must end.
 func Open(cfg Config) *Store {
-	if cfg.MaxHandshakes <= 0 {
-		cfg.MaxHandshakes = DefaultMaxHandshakes
-	}
-	if cfg.MaxCounters <= 0 {
-		cfg.MaxCounters = DefaultMaxCounters
-	}
+	cfg.fillDefaults()
 	s := &Store{
 		handshakes: newTable(cfg.MaxHandshakes, func(v any) int64 { return v.(*record).weight() }),
 		counters:   newTable(cfg.MaxCounters, func(any) int64 { return 1 }),
@@ -73,6 +77,14 @@ func Open(cfg Config) *Store {
 	}
 	go s.sweep()
 	return s
+}
+
+// SetBounds changes the bounds and loses nothing: where more is held than the new
+// ones allow, nothing is added until enough of it has ended.
+func (s *Store) SetBounds(cfg Config) {
+	cfg.fillDefaults()
+	s.handshakes.max.Store(int64(cfg.MaxHandshakes))
+	s.counters.max.Store(int64(cfg.MaxCounters))
 }
 
 // Close stops the sweeper and waits for it. A Store that is closed is not

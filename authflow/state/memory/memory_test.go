@@ -317,8 +317,8 @@ func TestAccounting(t *testing.T) {
 			table.shards[i].Unlock()
 		}
 		// Items leaves out what has expired and is not swept yet.
-		if used := table.used.Load(); used < held || used > table.max {
-			t.Errorf("%s: %d counted, %d held, bound %d", name, used, held, table.max)
+		if used := table.used.Load(); used < held || used > table.max.Load() {
+			t.Errorf("%s: %d counted, %d held, bound %d", name, used, held, table.max.Load())
 		}
 	}
 	// Nothing lives longer than 3 ms, so a sweep after that leaves nothing.

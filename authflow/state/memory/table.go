@@ -29,7 +29,7 @@ const (
 type table struct {
 	shards []shard
 	mask   uint16
-	max    int64
+	max    atomic.Int64
 	weight func(any) int64
 	used   atomic.Int64 // sum of the weights, expired entries not yet swept included
 
@@ -51,10 +51,10 @@ func newTable(limit int, weight func(any) int64) *table {
 	t := &table{
 		shards: make([]shard, n),
 		mask:   uint16(n - 1),
-		max:    int64(limit),
 		weight: weight,
 		opened: time.Now(),
 	}
+	t.max.Store(int64(limit))
 	for i := range t.shards {
 		c := cache.New(unusedTTL, 0)
 		// The only place where room becomes free, whoever deletes.
@@ -76,7 +76,7 @@ func (t *table) shard(key state.Key) *shard { return &t.shards[t.index(key)] }
 func (t *table) reserve(n int64) bool {
 	for {
 		used := t.used.Load()
-		if used+n > t.max {
+		if used+n > t.max.Load() {
 			return false
 		}
 		if t.used.CompareAndSwap(used, used+n) {

@@ -187,9 +187,9 @@ func testResend(t *testing.T, s state.Store) {
 	id := create(t, s, h)
 
 	next := sample()
-	want(t, "Resend", s.Resend(ctx, id, 1, next.Code, next.CodeExpires.Add(time.Second), next.NextSend.Add(time.Second), lasting), nil)
+	want(t, "Resend", s.Resend(ctx, id, 1, next.Code, next.CodeExpires.Add(time.Minute), next.NextSend.Add(time.Minute), lasting), nil)
 	h.Sends, h.Code = 2, next.Code
-	h.CodeExpires, h.NextSend = next.CodeExpires.Add(time.Second), next.NextSend.Add(time.Second)
+	h.CodeExpires, h.NextSend = next.CodeExpires.Add(time.Minute), next.NextSend.Add(time.Minute)
 	wantSame(t, load(t, s, id), h)
 
 	for _, sends := range []int{0, 1, 3} {

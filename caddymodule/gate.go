@@ -50,7 +50,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 }
 
 // ServeHTTP hands the request to the gate and, if that lets it through, on.
-func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	if _, err := g.run.app.wait(r.Context()); err != nil {
 		return g.notReady(w)
 	}
@@ -64,11 +64,14 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		}
 		defer g.run.gate.Finish(v)
 	}
-	w, ok := g.run.gate.Admit(w, r, v)
-	if !ok {
-		return nil
+	w, r, ok := g.run.gate.Admit(w, r, v)
+	if ok {
+		err = next.ServeHTTP(w, r)
 	}
-	return next.ServeHTTP(w, r)
+	if g.run.gate.Cut(r, v) {
+		return nil // whatever the handlers made of it
+	}
+	return err
 }
 
 func newVisit(r *http.Request) *gate.Visit {

@@ -83,22 +83,25 @@ type Visit struct {
 	entered   bool
 	handedOn  bool
 	writer    writer
+	stream    stream
 	rank      int
 }
 
-// Admit decides about a request. It returns true and the writer to hand on if
-// the request may go on, and false if it has been answered. Whatever goes
-// wrong, a panic included, it does not go on.
+// Admit decides about a request. It returns true and the writer and the request
+// to hand on if the request may go on, and false if it has been answered.
+// Whatever goes wrong, a panic included, it does not go on.
 //
-// When the request has been handled behind the last gate, call v.Finish.
-func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, v *Visit) (next http.ResponseWriter, ok bool) {
+// The request that is handed on ends with the pass it rests on: see Streams. When
+// it has been handled behind a gate, call Cut; when it has been behind the first
+// one, call Finish.
+func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, v *Visit) (nextW http.ResponseWriter, nextR *http.Request, ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
 				panic(p)
 			}
 			g.refuse(w, r, v, Unavailable)
-			next, ok = w, false
+			nextW, nextR, ok = w, r, false
 		}
 	}()
 	if !v.entered {
@@ -108,10 +111,12 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, v *Visit) (next htt
 		cleanRequest(r)
 		v.writer.ResponseWriter = w
 	}
-	switch d := g.decide(w, r, v); d {
+	var h hold
+	epoch := g.Site.Services.Withdrawals.Epoch()
+	switch d := g.decide(w, r, v, &h); d {
 	case Page:
 		v.Decision = d
-		return w, false
+		return w, r, false
 	case Uncovered: // what an earlier gate decided stands
 	case Passed, Anonymous:
 		v.writer.private = true
@@ -120,15 +125,50 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, v *Visit) (next htt
 		} else {
 			v.Decision = Passed
 		}
+		if d == Passed {
+			sv := g.Site.Services
+			r = v.stream.enter(sv.Streams, r, &v.writer, h, sv.Withdrawals, epoch)
+		}
 	default:
 		g.refuse(w, r, v, d)
-		return w, false
+		return w, r, false
 	}
 	if !v.handedOn {
 		v.handedOn = true
-		return &v.writer, true
+		return &v.writer, r, true
 	}
-	return w, true // a gate before this one has wrapped it
+	return w, r, true // a gate before this one has wrapped it
+}
+
+// Cut tells whether the pass that the request rests on has ended while it was
+// being handled, and if so sees to its end. Where no answer has begun, the
+// request is refused now. One that has is broken off, with a panic
+// (http.ErrAbortHandler), because it must not look complete.
+func (g *Gate) Cut(r *http.Request, v *Visit) bool {
+	e := &v.stream
+	switch {
+	case !e.over.Load():
+		return false
+	case v.writer.switched: // both sides are closed
+		return true
+	case v.writer.sent.Load():
+		if v.Decision != Passed {
+			return true // refused, by a gate behind this one or by Cut
+		}
+		panic(http.ErrAbortHandler)
+	}
+	w := v.writer.ResponseWriter
+	clear(w.Header()) // a handler may have begun to fill it
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // the request may not have been read to its end
+	}
+	d := NoPass
+	if e.ending == NotCurrent || e.ended.Optional { // who comes back without a pass may get in
+		d = Unavailable
+	}
+	v.writer.sent.Store(true)
+	e.ended.refuse(w, r, v, d)
+	return true
 }
 
 // Clean cleans a request that reaches an application on another way than
@@ -144,6 +184,7 @@ func Clean(w http.ResponseWriter, r *http.Request) (out http.ResponseWriter, fin
 // behind it are done or the request was refused.
 func (g *Gate) Finish(v *Visit) {
 	if v.entered {
+		v.stream.leave()
 		g.Site.Services.Observer.Gate(v.Decision)
 		if v.handedOn {
 			v.writer.finish()
@@ -151,7 +192,9 @@ func (g *Gate) Finish(v *Visit) {
 	}
 }
 
-func (g *Gate) decide(w http.ResponseWriter, r *http.Request, v *Visit) Decision {
+// decide returns what is to become of a request and, if it has passed, in h what
+// it rests on.
+func (g *Gate) decide(w http.ResponseWriter, r *http.Request, v *Visit, h *hold) Decision {
 	s := g.Site
 	if r.Method == http.MethodTrace || r.Method == http.MethodConnect && !isWebSocketConnect(r) {
 		return BadMethod
@@ -188,7 +231,7 @@ func (g *Gate) decide(w http.ResponseWriter, r *http.Request, v *Visit) Decision
 			return Uncovered
 		}
 	}
-	return g.look(r, v)
+	return g.look(r, v, h)
 }
 
 // isPage tells whether an address is one of our pages'. Everything below the
@@ -211,7 +254,7 @@ func isWebSocketConnect(r *http.Request) bool {
 }
 
 // look finds the pass for this gate's partner, and attaches an assertion.
-func (g *Gate) look(r *http.Request, v *Visit) Decision {
+func (g *Gate) look(r *http.Request, v *Visit, h *hold) Decision {
 	a := v.audiences[g.Partner]
 	if a.Ended(g.Site.Services.Now()) {
 		return Unavailable
@@ -231,6 +274,10 @@ func (g *Gate) look(r *http.Request, v *Visit) Decision {
 	if int(p.Status) < g.Level && !g.Optional {
 		v.Pass = p
 		return TooLow
+	}
+	*h = hold{gate: g, consent: p.Consent, ends: c.ends(&p)}
+	if !a.Until.IsZero() {
+		h.ends = min(h.ends, a.Until.Unix())
 	}
 	if g.Rank < v.rank {
 		return Passed // a more specific gate has attached its own

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,9 +31,11 @@ type world struct {
 	services *gate.Services
 	site     *gate.Site
 	seen     [gate.Decisions]int
+	cut      [gate.Endings]atomic.Int64
 }
 
 func (w *world) Gate(d gate.Decision) { w.seen[d]++ }
+func (w *world) Cut(e gate.Ending)    { w.cut[e].Add(1) }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
@@ -50,6 +53,8 @@ func newWorld(t testing.TB) *world {
 			Keys: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler), Now: w.Now,
 		},
 	}
+	w.services.Streams = gate.NewStreams(10*time.Second, w.services.Withdrawals)
+	t.Cleanup(w.services.Streams.Close)
 	w.site = &gate.Site{Services: w.services, Hosts: []string{"mall.example"}}
 	w.addPartner("", "")
 	return w
@@ -110,7 +115,7 @@ func (w *world) through(rec *httptest.ResponseRecorder, r *http.Request, v *gate
 	var rw http.ResponseWriter = rec
 	ok := true
 	for _, g := range gates {
-		if rw, ok = g.Admit(rw, r, v); !ok {
+		if rw, r, ok = g.Admit(rw, r, v); !ok {
 			break
 		}
 	}
@@ -519,6 +524,8 @@ func TestRememberedIsBounded(t *testing.T) {
 	}
 }
 
+var lastVisit *gate.Visit
+
 func BenchmarkAdmit(b *testing.B) {
 	for name, n := range map[string]int{"one pass": 1, "1e5 passes": 100_000} {
 		b.Run(name, func(b *testing.B) {
@@ -545,9 +552,11 @@ func BenchmarkAdmit(b *testing.B) {
 				r := requests[i%n]
 				r.Header["Cookie"] = []string{cookies[i%n]}
 				v := &gate.Visit{Original: r.URL}
-				if _, ok := g.Admit(rec, r, v); !ok {
+				lastVisit = v // as Caddy keeps it, with the request
+				if _, _, ok := g.Admit(rec, r, v); !ok {
 					b.Fatal(v.Decision)
 				}
+				g.Finish(v)
 				clear(rec.Header())
 			}
 		})

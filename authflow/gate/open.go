@@ -18,11 +18,17 @@ type Check struct {
 	TTL     time.Duration // of the assertion
 }
 
-func (c *Check) counts(p *pass.Pass, now int64) bool {
-	age := now - p.AuthTime
-	return now < p.Expires &&
-		(c.MaxAge == 0 || age < int64(c.MaxAge/time.Second)) &&
-		(c.Session == 0 || age < int64(c.Session/time.Second))
+func (c *Check) counts(p *pass.Pass, now int64) bool { return now < c.ends(p) }
+
+// ends is when the pass stops counting, in seconds since the epoch.
+func (c *Check) ends(p *pass.Pass) int64 {
+	ends := p.Expires
+	for _, most := range [...]time.Duration{c.MaxAge, c.Session} {
+		if most != 0 {
+			ends = min(ends, p.AuthTime+int64(most/time.Second))
+		}
+	}
+	return ends
 }
 
 // Holds returns the pass that a request brings for a partner of the site, the

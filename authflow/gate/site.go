@@ -15,15 +15,19 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 )
 
-// Observer is told each decision, for metrics.
+// Observer is told what happens, for metrics.
 type Observer interface {
+	// Gate is told of each request and what became of it.
 	Gate(d Decision)
+	// Cut is told of each request that was cut because its pass had ended.
+	Cut(e Ending)
 }
 
 // Services is what every site shares.
 type Services struct {
 	Minter      *authflow.Minter
 	Withdrawals *withdrawals.Set
+	Streams     *Streams
 	Remembered  *Remembered
 	Pages       *portal.Pages
 	Portal      *portal.Handler

@@ -76,7 +76,7 @@ func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret str
 		Mobile:      to.mobile,
 		Client:      to.client,
 	}
-	req := request{Partner: a.ID, Mobile: mobile, Name: name, Lang: by.Lang, Return: ret}
+	req := request{Partner: a.ID, Mobile: mobile, Name: name, Lang: by.Lang, Return: ret, Known: to.known}
 	if h.Sealed, err = f.seal(txn, req); err != nil {
 		return Asked{}, f.down(err)
 	}

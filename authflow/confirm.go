@@ -56,7 +56,7 @@ func (f *Flow) Confirm(ctx context.Context, a *Audience, browser ID128, txn ID12
 		} else if err != nil {
 			return Granted{}, f.down(err)
 		}
-	} else if err := f.compare(ctx, txn, h, req, proof.Code); err != nil {
+	} else if err := f.compare(ctx, txn, h, browser, req, proof.Code); err != nil {
 		return Granted{}, err
 	}
 	g, err := f.answer(ctx, a, txn, req, h.Proved, year)
@@ -102,10 +102,11 @@ func (f *Flow) count(ctx context.Context, a *Audience, browser, txn ID128, typed
 }
 
 // compare spends the code, which has been counted, or says why not.
-func (f *Flow) compare(ctx context.Context, txn ID128, h state.Handshake, req request, typed string) error {
+func (f *Flow) compare(ctx context.Context, txn ID128, h state.Handshake, browser ID128, req request, typed string) error {
 	code, _ := ReadCode(typed, f.OTP.Length)
 	id := entryKey(txn)
-	if err := f.takeWrong(ctx, h.Mobile); err != nil {
+	to := charged{mobile: h.Mobile, client: h.Client, block: f.blockKey(req.Mobile), own: f.ownKey(h.Mobile, browser), known: req.Known}
+	if err := f.takeWrong(ctx, to); err != nil {
 		f.uncount(ctx, id)
 		return err
 	}
@@ -113,12 +114,12 @@ func (f *Flow) compare(ctx context.Context, txn ID128, h state.Handshake, req re
 		right, err := f.State.Spend(ctx, id, f.codeHash(i, txn, wireHash(code)))
 		switch {
 		case errors.Is(err, state.ErrNotFound):
-			f.giveBack(ctx, state.Return{Key: f.under("wrong", h.Mobile)})
+			f.giveBack(ctx, state.Return{Key: f.under("wrong", to.mobile)}, state.Return{Key: f.under("wrong", to.own)})
 			return fail(TxnUnknown)
 		case err != nil:
 			return f.down(err)
 		case right:
-			f.right(ctx, charged{mobile: h.Mobile, client: h.Client, block: f.blockKey(req.Mobile)})
+			f.right(ctx, to)
 			return nil
 		}
 	}

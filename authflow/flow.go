@@ -181,6 +181,8 @@ type request struct {
 	Name    string          `json:"n"`
 	Lang    string          `json:"l,omitempty"`
 	Return  string          `json:"r,omitempty"`
+	// Known says that the browser has proven the number before; see charged.
+	Known bool `json:"k,omitempty"`
 }
 
 // grace is how much longer than its code a handshake is remembered, so that

@@ -11,23 +11,41 @@ import (
 
 // charged names the counters of one code that is sent.
 type charged struct {
-	mobile, client state.Key
-	block          state.Key
+	mobile, client, block state.Key
+	// own is the number's counter of one browser. It counts from the first code on,
+	// but holds nobody back until the browser has proven the number: known. Then it
+	// stands for mobile, so that somebody else who uses that up does not lock the
+	// number's owner out.
+	own   state.Key
+	known bool
 }
 
-// chargedTo returns whom a code to a number is charged to. A browser that has
-// proven the number before has a counter of its own, so that somebody else who
-// uses up the number's does not lock its owner out.
+// chargedTo returns whom a code to a number is charged to.
 func (f *Flow) chargedTo(by Asker, m registry.Mobile) charged {
-	c := charged{
-		mobile: f.entries.key("mobile", string(m)),
+	mobile := f.entries.key("mobile", string(m))
+	return charged{
+		mobile: mobile,
 		client: f.clientKey(by.IP),
 		block:  f.blockKey(m),
+		own:    f.ownKey(mobile, by.Browser),
+		known:  slices.Contains(by.Phones, f.phoneMark(by.Browser, m)),
 	}
-	if slices.Contains(by.Phones, f.phoneMark(by.Browser, m)) {
-		c.mobile = f.entries.key("mobile", string(m), string(by.Browser[:]))
+}
+
+func (f *Flow) ownKey(mobile state.Key, browser ID128) state.Key {
+	return f.entries.key("own", string(mobile[:]), string(browser[:]))
+}
+
+// perMobile is a limit for a number: of the two counters one holds back, and
+// the other only counts.
+func perMobile(l Limit, name string, mobile, own state.Key, known bool) (everybody, browser state.Budget) {
+	everybody, browser = l.budget(name, mobile), l.budget(name, own)
+	counts := &browser
+	if known {
+		counts = &everybody
 	}
-	return c
+	counts.RecordOnly, counts.Name = true, ""
+	return everybody, browser
 }
 
 // phoneMark is what a browser keeps of a number that it has proven: nothing that
@@ -47,9 +65,9 @@ func (f *Flow) totalKey() state.Key { return f.entries.key("total") }
 // take charges what a code costs.
 func (f *Flow) take(ctx context.Context, c charged) error {
 	l := &f.Limits
-	var room [5]state.Budget
-	budgets := append(room[:0],
-		l.CodesPerMobile.budget("codes_per_mobile", c.mobile),
+	var room [6]state.Budget
+	mobile, own := perMobile(l.CodesPerMobile, "codes_per_mobile", c.mobile, c.own, c.known)
+	budgets := append(room[:0], mobile, own,
 		l.CodesPerIP.budget("codes_per_ip", c.client),
 		l.CodesTotal.budget("codes_total", f.totalKey()))
 	if l.UnenteredPerIP.Percent > 0 {
@@ -61,16 +79,18 @@ func (f *Flow) take(ctx context.Context, c charged) error {
 	return f.takeBudgets(ctx, budgets...)
 }
 
-// takeWrong charges a code that is about to be compared, to whom the
-// handshake's codes were charged.
-func (f *Flow) takeWrong(ctx context.Context, mobile state.Key) error {
-	return f.takeBudgets(ctx, f.Limits.WrongPerMobile.budget("wrong_per_mobile", f.under("wrong", mobile)))
+// takeWrong charges a code that is about to be compared.
+func (f *Flow) takeWrong(ctx context.Context, c charged) error {
+	mobile, own := perMobile(f.Limits.WrongPerMobile, "wrong_per_mobile", f.under("wrong", c.mobile), f.under("wrong", c.own), c.known)
+	return f.takeBudgets(ctx, mobile, own)
 }
 
 func (f *Flow) takeBudgets(ctx context.Context, budgets ...state.Budget) error {
 	exceeded, err := f.State.Take(ctx, budgets...)
 	for _, name := range exceeded {
-		f.Observer.Limit(name, false)
+		if name != "" {
+			f.Observer.Limit(name, false)
+		}
 	}
 	if limit, ok := asLimit(err); ok {
 		f.Observer.Limit(limit.Budget, true)
@@ -106,11 +126,12 @@ func (f *Flow) notSent(ctx context.Context, c charged) {
 // right gives back what counts codes that are not entered, and forgets the
 // wrong ones.
 func (f *Flow) right(ctx context.Context, c charged) {
-	f.giveBack(ctx, append(f.entered(c), state.Return{Key: f.under("wrong", c.mobile), All: true})...)
+	f.giveBack(ctx, append(f.entered(c),
+		state.Return{Key: f.under("wrong", c.mobile), All: true}, state.Return{Key: f.under("wrong", c.own), All: true})...)
 }
 
 func (f *Flow) entered(c charged) []state.Return {
-	back := append(make([]state.Return, 0, 7), state.Return{Key: c.mobile}, state.Return{Key: c.client})
+	back := append(make([]state.Return, 0, 8), state.Return{Key: c.mobile}, state.Return{Key: c.own}, state.Return{Key: c.client})
 	if f.Limits.UnenteredPerIP.Percent > 0 {
 		back = append(back, state.Return{Key: f.under("unentered", c.client)})
 	}

@@ -223,3 +223,28 @@ func TestOwnerUnderAttack(t *testing.T) {
 		t.Errorf("the owner's browser can order %d messages, want 5", sent)
 	}
 }
+
+// To be known is no new budget: what a browser ordered before it had proven the
+// number counts.
+func TestKnownBrowserKeepsItsCount(t *testing.T) {
+	w := test.New(t)
+	a := w.Audience("mall.example", "mall", "Entry")
+	who := from("192.0.2.1", 1)
+	var asked authflow.Asked
+	for i := range 5 {
+		var err error
+		if asked, err = w.Ask(t.Context(), a, who, person(test.Asha, "Asha Rao"), ""); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	g, err := w.Confirm(t.Context(), a, who.Browser, asked.TxnID, authflow.Proof{Code: w.Phone.Last().Code})
+	if err != nil {
+		t.Fatal(err)
+	}
+	who.Phones = append(who.Phones, g.Phone)
+	for i := range 2 {
+		if _, err := w.Ask(t.Context(), a, who, person(test.Asha, "Asha Rao"), ""); (err == nil) != (i == 0) {
+			t.Errorf("code %d after the right one: %v", i+1, err)
+		}
+	}
+}

@@ -129,7 +129,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := OpenOptions{Logger: a.run.logger, Countries: conf.Limits.Countries, Schedule: schedule, DataDir: caddy.AppDataDir()}
+	opts := OpenOptions{Logger: a.run.logger, Countries: conf.Limits.readCountries(), Schedule: schedule, DataDir: caddy.AppDataDir()}
 
 	secrets, err := a.secrets(ctx)
 	if err != nil {
@@ -152,6 +152,9 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	if p.state, err = pooled(a, stateKey, func() (state.Store, error) { return a.state.Open(opts) }); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
+	if m, ok := a.state.(adjuster); ok {
+		m.Adjust(p.state)
+	}
 	ledgerKey := fmt.Sprint("ledger ", guestName(a.ledger), a.ledger.PoolKey())
 	if p.ledger, err = pooled(a, ledgerKey, func() (ledger.Ledger, error) { return a.ledger.Open(opts) }); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
@@ -170,6 +173,10 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	remembered, err := pooled(a, fmt.Sprint("remembered ", conf.RememberedPasses, " ", sigSize), func() (*gate.Remembered, error) {
 		return gate.NewRemembered(conf.RememberedPasses, sigSize), nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	streams, err := a.openStreams(&withdrawn.Set)
 	if err != nil {
 		return nil, err
 	}
@@ -200,13 +207,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 			Attempts:    conf.OTP.Attempts,
 			ResendAfter: time.Duration(conf.OTP.ResendAfter),
 		},
-		Limits: authflow.Limits{
-			CodesPerMobile: limit(conf.Limits.CodesPerMobile),
-			WrongPerMobile: limit(conf.Limits.WrongPerMobile),
-			CodesPerIP:     limit(conf.Limits.CodesPerIP),
-			CodesTotal:     limit(conf.Limits.CodesTotal),
-			Countries:      conf.Limits.Countries,
-		},
+		Limits:   conf.Limits.flow(),
 		Observer: metrics(),
 		Logger:   a.run.logger,
 		Now:      time.Now,
@@ -216,6 +217,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	return &gate.Services{
 		Minter:      minter,
 		Withdrawals: &withdrawn.Set,
+		Streams:     streams,
 		Remembered:  remembered,
 		Pages:       pages,
 		Portal: &portal.Handler{
@@ -240,11 +242,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 
 // registryKey names the registry in the pool: what it is and all that it is told.
 func (a *App) registryKey(secrets [][]byte) string {
-	return fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), a.conf.Limits.Countries, vaccinesName(a.conf.Vaccines), secretsName(secrets))
-}
-
-func limit(l Limit) authflow.Limit {
-	return authflow.Limit{Count: l.Count, Window: time.Duration(l.Window)}
+	return fmt.Sprint("registry ", guestName(a.registry), a.registry.PoolKey(), a.conf.Limits.readCountries(), vaccinesName(a.conf.Vaccines), secretsName(secrets))
 }
 
 // longestTTL is the longest any gate's assertion is good for.
@@ -274,6 +272,18 @@ func (a *App) openWithdrawals(ctx context.Context, key string) (*withdrawals.Exc
 	}
 	x.SetGrace(grace)
 	return x, nil
+}
+
+// openStreams returns the requests under way that rest on a pass, those that began
+// under an earlier configuration among them.
+func (a *App) openStreams(w *withdrawals.Set) (*gate.Streams, error) {
+	grace := time.Duration(a.conf.StreamGrace)
+	s, err := pooled(a, "streams", func() (*gate.Streams, error) { return gate.NewStreams(grace, w), nil })
+	if err != nil {
+		return nil, err
+	}
+	s.Use(grace, w)
+	return s, nil
 }
 
 func (a *App) openKeys(ctx context.Context) (*keyring.Ring, error) {

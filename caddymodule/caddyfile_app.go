@@ -24,12 +24,13 @@ func init() {
 //		sms SENDER …
 //		state ENGINE …
 //		state_grace DURATION
+//		stream_grace DURATION
 //		ledger ENGINE …
 //		secret NEW [OLD…]
 //		issuer ORIGIN
 //		signing ES256 | EdDSA | RS256 { rotate_every DURATION }
 //		otp { length N; lifetime DURATION; attempts N; resend_after DURATION }
-//		limits { codes_per_mobile | wrong_per_mobile | codes_per_ip | codes_total N DURATION; countries N… }
+//		limits { codes_per_mobile, wrong_per_mobile, codes_per_ip, codes_total, unentered_per_ip, unentered_per_prefix, countries, number_types }
 //		name_match exact | partial PERCENT
 //		vaccine NAME { doses N [since DATE]; alias NAME…; from DATE; precaution_only }
 //		notice { controller TEXT; contact ADDRESS; grievance ADDRESS }
@@ -67,6 +68,7 @@ func parseApp(d *caddyfile.Dispenser) (*App, error) {
 		guest(registryGuest, "registry csv people.csv", &app.RegistryRaw),
 		guest(stateGuest, "state memory", &app.StateRaw),
 		duration("state_grace", "state_grace 15m", "state_grace", stateGraceBounds, &app.StateGrace),
+		duration("stream_grace", "stream_grace 10s", "stream_grace", streamGraceBounds, &app.StreamGrace),
 		{name: "sms", many: true, segment: func(d *caddyfile.Dispenser) error {
 			raw, err := readGuest(d, smsGuest, "sms log")
 			app.SMSRaw = append(app.SMSRaw, raw)
@@ -161,36 +163,6 @@ func otpOption(into *OTP) option {
 			duration("lifetime", "lifetime 3m", "otp lifetime", otpLifetimeBounds, &into.Lifetime),
 			integer("attempts", "attempts 3", "otp attempts", otpAttemptsBounds, &into.Attempts),
 			duration("resend_after", "resend_after 30s", "otp resend_after", otpResendAfterBounds, &into.ResendAfter),
-		})
-	}}
-}
-
-func limitsOption(into *Limits) option {
-	limit := func(name, example string, into *Limit) option {
-		return option{name: name, example: example, args: twoArgs, read: func(_ *caddyfile.Dispenser, args []string) (err error) {
-			if into.Count, err = limitCountBounds.parse("limits "+name+" count", args[0]); err != nil {
-				return err
-			}
-			into.Window, err = limitWindowBounds.parse("limits "+name+" window", args[1])
-			return err
-		}}
-	}
-	return option{name: "limits", example: "limits {", args: noArg, read: func(d *caddyfile.Dispenser, _ []string) error {
-		return needBlock(d, "limits", "codes_per_mobile 5 24h", []option{
-			limit("codes_per_mobile", "codes_per_mobile 5 24h", &into.CodesPerMobile),
-			limit("wrong_per_mobile", "wrong_per_mobile 15 24h", &into.WrongPerMobile),
-			limit("codes_per_ip", "codes_per_ip 60 1h", &into.CodesPerIP),
-			limit("codes_total", "codes_total 1000 1m", &into.CodesTotal),
-			{name: "countries", example: "countries 91", args: someArg, read: func(_ *caddyfile.Dispenser, args []string) error {
-				for _, arg := range args {
-					code, err := intBounds{1, 999}.parse("countries", strings.TrimPrefix(arg, "+"))
-					if err != nil {
-						return err
-					}
-					into.Countries = append(into.Countries, code)
-				}
-				return checkCountries(into.Countries)
-			}},
 		})
 	}}
 }

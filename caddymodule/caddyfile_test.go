@@ -160,6 +160,8 @@ func setUpMachine(t *testing.T) string {
 	t.Setenv("KYCVS_SECRET", "0123456789abcdef0123456789abcdef")
 	t.Setenv("KYCVS_SECRET_OLD", "fedcba9876543210fedcba9876543210")
 	t.Setenv("KYCVS_DSN", "postgres://kycvs:not-a-real-password@db.example/kycvs")
+	t.Setenv("KYCVS_REDIS", "redis://:not-a-real-password@redis.example")
+	t.Setenv("REDIS_PASSWORD", "not-a-real-password")
 	t.Setenv("KYCVS_DOSES", "doses")
 	t.Setenv("KYCVS_PURPOSE", "Entry to the library")
 	t.Setenv("KYCVS_VACCINE", "COMIRNATY")

@@ -36,6 +36,11 @@ type App struct {
 	// not answer, from 1s to 7d. The default is 15m.
 	StateGrace caddy.Duration `json:"state_grace,omitempty"`
 
+	// StreamGrace is how long a web socket, a stream or any other request under way may
+	// outlive the pass it rests on, from 1s to 1h. It is then cut, at both sides. The
+	// default is 10s.
+	StreamGrace caddy.Duration `json:"stream_grace,omitempty"`
+
 	// SMSRaw lists the senders of text messages, which are tried in this order. At
 	// least one is required; there is no default.
 	SMSRaw []json.RawMessage `json:"sms,omitempty" caddy:"namespace=kycvs.sms inline_key=sender"`
@@ -120,39 +125,6 @@ type OTP struct {
 	// ResendAfter is how long a person waits before asking for another code in the
 	// same handshake, from 5s to 10m; it doubles with each one. The default is 30s.
 	ResendAfter caddy.Duration `json:"resend_after,omitempty"`
-}
-
-// Limits says how many codes may be asked for and guessed at. A window counts
-// from the first use of a budget.
-type Limits struct {
-	// CodesPerMobile is how many codes are sent to one mobile number that were not
-	// entered. The default is 5 in 24h.
-	CodesPerMobile Limit `json:"codes_per_mobile,omitzero"`
-
-	// WrongPerMobile is how many wrong codes are taken for one mobile number, over
-	// every handshake, site and instance. The default is 15 in 24h.
-	WrongPerMobile Limit `json:"wrong_per_mobile,omitzero"`
-
-	// CodesPerIP is how many codes that were not entered one client address may ask
-	// for, where IPv6 addresses count by /64. The default is 60 in 1h.
-	CodesPerIP Limit `json:"codes_per_ip,omitzero"`
-
-	// CodesTotal is how many codes are sent in all: what the operator is willing to
-	// pay for. The default is 1000 in 1m.
-	CodesTotal Limit `json:"codes_total,omitzero"`
-
-	// Countries lists the country calling codes whose numbers are taken; a number
-	// typed without one is of the first. The default is 91.
-	Countries []int `json:"countries,omitempty"`
-}
-
-// Limit is a count within a window of time.
-type Limit struct {
-	// Count is how often, at least 1.
-	Count int `json:"count,omitempty"`
-
-	// Window is within how long, from 1s to 31d.
-	Window caddy.Duration `json:"window,omitempty"`
 }
 
 // NameMatch says when a typed name is taken for a registered one.

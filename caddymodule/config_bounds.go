@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/kycvs/caddy-kycvs/authflow/gate"
 )
 
 // intBounds are the least and the most that an option may be. In JSON 0 stands
@@ -75,6 +77,7 @@ func formatDuration(d time.Duration) string {
 // The bounds of the options. What the default is stands in config_defaults.go.
 var (
 	stateGraceBounds       = durationBounds{time.Second, 7 * day}
+	streamGraceBounds      = durationBounds{gate.MinGrace, time.Hour}
 	rotateEveryBounds      = durationBounds{time.Second, 3650 * day}
 	otpLengthBounds        = intBounds{4, 10}
 	otpLifetimeBounds      = durationBounds{30 * time.Second, 15 * time.Minute}
@@ -83,6 +86,8 @@ var (
 	limitCountBounds       = intBounds{1, 1_000_000_000}
 	limitWindowBounds      = durationBounds{time.Second, 31 * day}
 	partialBounds          = intBounds{1, 100}
+	percentBounds          = intBounds{1, 100}
+	stateCountBounds       = intBounds{100, 100_000_000}
 	regimenDosesBounds     = intBounds{1, 9} // registry.Regimen
 	rememberedPassesBounds = intBounds{1, 100_000_000}
 	levelBounds            = intBounds{0, 2}

@@ -17,16 +17,17 @@ const (
 // 2.1).
 func (a *App) fillDefaults() {
 	a.StateGrace = cmp.Or(a.StateGrace, caddy.Duration(15*time.Minute))
+	a.StreamGrace = cmp.Or(a.StreamGrace, caddy.Duration(10*time.Second))
 	a.Signing.Algorithm = cmp.Or(a.Signing.Algorithm, "ES256")
 	a.Signing.RotateEvery = cmp.Or(a.Signing.RotateEvery, caddy.Duration(30*day))
 	a.OTP.Length = cmp.Or(a.OTP.Length, 6)
 	a.OTP.Lifetime = cmp.Or(a.OTP.Lifetime, caddy.Duration(3*time.Minute))
 	a.OTP.Attempts = cmp.Or(a.OTP.Attempts, 3)
 	a.OTP.ResendAfter = cmp.Or(a.OTP.ResendAfter, caddy.Duration(30*time.Second))
-	a.Limits.CodesPerMobile = cmp.Or(a.Limits.CodesPerMobile, Limit{5, caddy.Duration(day)})
-	a.Limits.WrongPerMobile = cmp.Or(a.Limits.WrongPerMobile, Limit{15, caddy.Duration(day)})
-	a.Limits.CodesPerIP = cmp.Or(a.Limits.CodesPerIP, Limit{60, caddy.Duration(time.Hour)})
-	a.Limits.CodesTotal = cmp.Or(a.Limits.CodesTotal, Limit{1000, caddy.Duration(time.Minute)})
+	a.Limits.CodesPerMobile = cmp.Or(a.Limits.CodesPerMobile, Limit{Count: 5, Window: caddy.Duration(day)})
+	a.Limits.WrongPerMobile = cmp.Or(a.Limits.WrongPerMobile, Limit{Count: 15, Window: caddy.Duration(day)})
+	a.Limits.CodesPerIP = cmp.Or(a.Limits.CodesPerIP, Limit{Count: 60, Window: caddy.Duration(time.Hour)})
+	a.Limits.CodesTotal = cmp.Or(a.Limits.CodesTotal, Limit{Count: 1000, Window: caddy.Duration(time.Minute)})
 	if len(a.Limits.Countries) == 0 {
 		a.Limits.Countries = []int{91}
 	}

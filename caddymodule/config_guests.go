@@ -60,6 +60,11 @@ type StateModule interface {
 	Open(OpenOptions) (state.Store, error)
 }
 
+// adjuster is a StateModule with options that count for a store that is open
+// already, because an earlier configuration opened it. They are not in its
+// PoolKey.
+type adjuster interface{ Adjust(state.Store) }
+
 // LedgerModule is a guest of the namespace kycvs.ledger; see RegistryModule.
 type LedgerModule interface {
 	PoolKey() string

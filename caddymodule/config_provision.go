@@ -32,14 +32,15 @@ func (a *App) configure(ctx caddy.Context) error {
 func (a *App) resolve(repl *caddy.Replacer) (*App, error) {
 	r := resolver{repl: repl}
 	conf := &App{
-		StateGrace: a.StateGrace,
-		Secret:     r.all("secret", a.Secret),
-		Issuer:     r.one("issuer", a.Issuer),
-		Signing:    Signing{Algorithm: r.one("signing", a.Signing.Algorithm), RotateEvery: a.Signing.RotateEvery},
-		OTP:        a.OTP,
-		Limits:     a.Limits,
-		NameMatch:  a.NameMatch,
-		Vaccines:   r.vaccines(a.Vaccines),
+		StateGrace:  a.StateGrace,
+		StreamGrace: a.StreamGrace,
+		Secret:      r.all("secret", a.Secret),
+		Issuer:      r.one("issuer", a.Issuer),
+		Signing:     Signing{Algorithm: r.one("signing", a.Signing.Algorithm), RotateEvery: a.Signing.RotateEvery},
+		OTP:         a.OTP,
+		Limits:      a.Limits,
+		NameMatch:   a.NameMatch,
+		Vaccines:    r.vaccines(a.Vaccines),
 		Notice: Notice{
 			Controller: r.one("notice controller", a.Notice.Controller),
 			Contact:    r.one("notice contact", a.Notice.Contact),
@@ -49,6 +50,7 @@ func (a *App) resolve(repl *caddy.Replacer) (*App, error) {
 		resolved:         true,
 	}
 	conf.Limits.Countries = slices.Clone(a.Limits.Countries)
+	conf.Limits.NumberTypes = slices.Clone(a.Limits.NumberTypes)
 	for _, p := range a.Partners {
 		in := "partner " + p.ID + " "
 		conf.Partners = append(conf.Partners, Partner{

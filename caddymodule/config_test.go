@@ -56,7 +56,20 @@ func TestProvisionJSON(t *testing.T) {
 		{name: "unnamed registry", app: `"registry":{"path":"x"},"sms":[{"sender":"log"}]`, want: "registry does not say which"},
 		{name: "registry no object", app: `"registry":"csv","sms":[{"sender":"log"}]`, want: "registry is not an object"},
 		{name: "unknown sender", app: `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"pigeon"}]`, want: `unknown sms "pigeon"; this build has: http, log`},
-		{name: "unknown state", app: leastApp + `,"state":{"engine":"redis"}`, want: `unknown state "redis"; this build has: memory`},
+		{name: "unknown state", app: leastApp + `,"state":{"engine":"etcd"}`, want: `unknown state "etcd"; this build has: memory, redis`},
+		{name: "state redis", app: leastApp + `,"state":{"engine":"redis","urls":["{env.KYCVS_REDIS}"],"password":"{env.REDIS_PASSWORD}","prefix":"a","timeout":"1s","max_conns":4}`},
+		{name: "state redis without urls", app: leastApp + `,"state":{"engine":"redis"}`, want: "urls is missing: write"},
+		{name: "state redis' empty url", app: leastApp + `,"state":{"engine":"redis","urls":[""]}`, want: "urls is empty: write"},
+		{name: "state redis' url", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a:b/c@d"]}`, want: "the URL cannot be read: write"},
+		{name: "state redis' url, resolved", app: leastApp + `,"state":{"engine":"redis","urls":["{env.KYCVS_DSN}"]}`, want: "the URL begins with another word than redis, rediss or unix: write"},
+		{name: "state redis from an unset variable", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"password":"{env.KYCVS_UNSET}"}`, want: "password: evaluated placeholder {env.KYCVS_UNSET} is empty"},
+		{name: "state redis' prefix", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"prefix":"{a}b"}`, want: "prefix"},
+		{name: "state redis' timeout", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"timeout":"1m"}`, want: "timeout 1m is out of bounds: write"},
+		{name: "state redis' max_conns", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"max_conns":-1}`, want: "max_conns -1 is out of bounds: write"},
+		{name: "state redis' sentinel and cluster", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"sentinel":"m","cluster":true}`, want: "contradict each other: write"},
+		{name: "state redis' ca", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"tls":{"ca":"nowhere.pem"}}`, want: string(filepath.Separator) + "nowhere.pem cannot be read"},
+		{name: "state redis' ca that is none", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"tls":{"ca":"people.csv"}}`, want: "holds no certificate: write"},
+		{name: "state redis' cert without key", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"tls":{"cert":"people.csv"}}`, want: "a certificate needs its key: write"},
 		{name: "unknown ledger", app: leastApp + `,"ledger":{"engine":"postgres"}`, want: `unknown ledger "postgres"; this build has: file`},
 		{name: "unknown member", app: leastApp + `,"colour":"blue"`, want: "colour"},
 		{name: "guest's unknown member", app: `"registry":{"engine":"csv","path":"people.csv","colour":1},"sms":[{"sender":"log"}]`, want: "colour"},
@@ -69,6 +82,8 @@ func TestProvisionJSON(t *testing.T) {
 		{name: "http sender's field", app: `"registry":{"engine":"csv","path":"people.csv"},"sms":[{"sender":"http","url":"https://a.example","header":{"A B":["x"]}}]`, want: "not the name of a header field"},
 
 		{name: "state_grace", app: leastApp + `,"state_grace":"240h"`, want: "state_grace 10d is out of bounds: write"},
+		{name: "stream_grace too short", app: leastApp + `,"stream_grace":"0.5s"`, want: "stream_grace 500ms is out of bounds: write a duration from 1s to 1h"},
+		{name: "stream_grace too long", app: leastApp + `,"stream_grace":"2h"`, want: "stream_grace 2h is out of bounds: write"},
 		{name: "negative duration", app: leastApp + `,"state_grace":-1`, want: "out of bounds: write"},
 		{name: "otp length", app: leastApp + `,"otp":{"length":3}`, want: "otp length 3 is out of bounds: write a whole number from 4 to 10"},
 		{name: "otp lifetime", app: leastApp + `,"otp":{"lifetime":"1h"}`, want: "otp lifetime 1h is out of bounds"},
@@ -76,6 +91,23 @@ func TestProvisionJSON(t *testing.T) {
 		{name: "otp resend_after", app: leastApp + `,"otp":{"resend_after":"1s"}`, want: "otp resend_after 1s is out of bounds"},
 		{name: "limit without window", app: leastApp + `,"limits":{"codes_per_mobile":{"count":5}}`, want: "limits codes_per_mobile window 0s is out of bounds"},
 		{name: "limit without count", app: leastApp + `,"limits":{"codes_total":{"window":"1m"}}`, want: "limits codes_total count 0 is out of bounds"},
+		{name: "limits", app: leastApp + `,"limits":{"codes_per_mobile":{"count":5,"window":"24h","record_only":true},"unentered_per_ip":{"percent":80,"least":20,"window":"1h"},"unentered_per_prefix":{"percent":100,"least":1,"window":"31d","record_only":true},"countries":[91,1],"countries_record_only":true,"number_types":["mobile"],"number_types_record_only":true}`},
+		{name: "limit that records only and no more", app: leastApp + `,"limits":{"codes_per_ip":{"record_only":true}}`, want: "limits codes_per_ip count 0 is out of bounds: write"},
+		{name: "wrong_per_mobile that records only", app: leastApp + `,"limits":{"wrong_per_mobile":{"count":15,"window":"24h","record_only":true}}`, want: "it is what keeps guesses at codes out; write it without"},
+		{name: "share without percentage", app: leastApp + `,"limits":{"unentered_per_ip":{"least":20,"window":"1h"}}`, want: "limits unentered_per_ip percentage 0 is out of bounds: write a whole number from 1 to 100"},
+		{name: "share above all", app: leastApp + `,"limits":{"unentered_per_prefix":{"percent":101,"least":20,"window":"1h"}}`, want: "limits unentered_per_prefix percentage 101 is out of bounds: write"},
+		{name: "share of how many", app: leastApp + `,"limits":{"unentered_per_ip":{"percent":80,"window":"1h"}}`, want: "limits unentered_per_ip least number of codes 0 is out of bounds: write"},
+		{name: "share without window", app: leastApp + `,"limits":{"unentered_per_ip":{"percent":80,"least":20}}`, want: "limits unentered_per_ip window 0s is out of bounds: write"},
+		{name: "number type", app: leastApp + `,"limits":{"number_types":["landline"]}`, want: `number_types "landline" is unknown: write one or more of mobile, fixed_line_or_mobile, unknown`},
+		{name: "number type twice", app: leastApp + `,"limits":{"number_types":["mobile","mobile"]}`, want: "number_types has mobile twice: write it once"},
+		{name: "no number types to record", app: leastApp + `,"limits":{"number_types_record_only":true}`, want: "has no number_types to go by: write"},
+		{name: "all number types to record", app: leastApp + `,"limits":{"number_types":["mobile","fixed_line_or_mobile","unknown"],"number_types_record_only":true}`, want: "nothing to record: write fewer"},
+		{name: "number types that nobody has", app: leastApp + `,"limits":{"number_types":["fixed_line_or_mobile"]}`, want: "takes no number of India, and countries has no other: write mobile as well"},
+		{name: "number types that nobody has, recorded", app: leastApp + `,"limits":{"number_types":["fixed_line_or_mobile"],"number_types_record_only":true}`},
+		{name: "number types of another country", app: leastApp + `,"limits":{"number_types":["fixed_line_or_mobile"],"countries":[1]}`},
+		{name: "state memory", app: leastApp + `,"state":{"engine":"memory","max_handshakes":1000,"max_counters":100}`},
+		{name: "state memory's handshakes", app: leastApp + `,"state":{"engine":"memory","max_handshakes":-1}`, want: "max_handshakes -1 is out of bounds: write a whole number from 100 to 100000000"},
+		{name: "state memory's counters", app: leastApp + `,"state":{"engine":"memory","max_counters":99}`, want: "max_counters 99 is out of bounds: write"},
 		{name: "country", app: leastApp + `,"limits":{"countries":[999]}`, want: "countries 999 is no country calling code: write"},
 		{name: "name_match", app: leastApp + `,"name_match":{"strategy":"fuzzy"}`, want: `name_match "fuzzy" is unknown: write`},
 		{name: "name_match percentage without strategy", app: leastApp + `,"name_match":{"partial":60}`, want: "without the strategy partial: write"},
@@ -238,7 +270,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"state_grace":900000000000,"signing":{"algorithm":"ES256","rotate_every":2592000000000000},` +
+	const want = `{"state_grace":900000000000,"stream_grace":10000000000,"signing":{"algorithm":"ES256","rotate_every":2592000000000000},` +
 		`"otp":{"length":6,"lifetime":180000000000,"attempts":3,"resend_after":30000000000},` +
 		`"limits":{"codes_per_mobile":{"count":5,"window":86400000000000},"wrong_per_mobile":{"count":15,"window":86400000000000},` +
 		`"codes_per_ip":{"count":60,"window":3600000000000},"codes_total":{"count":1000,"window":60000000000},"countries":[91]},` +

@@ -24,6 +24,7 @@ func (a *App) validateOptions() error {
 		bounds durationBounds
 	}{
 		{"state_grace", a.StateGrace, stateGraceBounds},
+		{"stream_grace", a.StreamGrace, streamGraceBounds},
 		{"signing rotate_every", a.Signing.RotateEvery, rotateEveryBounds},
 		{"otp lifetime", a.OTP.Lifetime, otpLifetimeBounds},
 		{"otp resend_after", a.OTP.ResendAfter, otpResendAfterBounds},
@@ -49,23 +50,7 @@ func (a *App) validateOptions() error {
 			}
 		}
 	}
-	for _, l := range []struct {
-		option string
-		value  Limit
-	}{
-		{"limits codes_per_mobile", a.Limits.CodesPerMobile},
-		{"limits wrong_per_mobile", a.Limits.WrongPerMobile},
-		{"limits codes_per_ip", a.Limits.CodesPerIP},
-		{"limits codes_total", a.Limits.CodesTotal},
-	} {
-		if l.value != (Limit{}) {
-			if err := errors.Join(limitCountBounds.check(l.option+" count", l.value.Count),
-				limitWindowBounds.check(l.option+" window", l.value.Window)); err != nil {
-				return err
-			}
-		}
-	}
-	if err := checkCountries(a.Limits.Countries); err != nil {
+	if err := a.Limits.validate(); err != nil {
 		return err
 	}
 	if a.Signing.Algorithm != "" {

@@ -16,6 +16,7 @@ import (
 // with that load's registry. Labels come from closed sets.
 type collectors struct {
 	gates      *prometheus.CounterVec
+	cuts       *prometheus.CounterVec
 	handshakes *prometheus.CounterVec
 	sms        *prometheus.CounterVec
 	limits     *prometheus.CounterVec
@@ -32,6 +33,10 @@ var metrics = sync.OnceValue(func() *collectors {
 			Namespace: ns, Subsystem: sub, Name: "gate_requests_total",
 			Help: "Requests that reached a gate, by what became of them.",
 		}, []string{"decision"}),
+		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "streams_cut_total",
+			Help: "Requests under way that were cut because their pass had ended, by why it had.",
+		}, []string{"reason"}),
 		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: ns, Subsystem: sub, Name: "handshakes_total",
 			Help: "Steps of handshakes, by how they ended.",
@@ -61,7 +66,7 @@ var metrics = sync.OnceValue(func() *collectors {
 })
 
 func (c *collectors) register(r *prometheus.Registry) error {
-	for _, m := range []prometheus.Collector{c.gates, c.handshakes, c.sms, c.limits, c.lookup, c.signed} {
+	for _, m := range []prometheus.Collector{c.gates, c.cuts, c.handshakes, c.sms, c.limits, c.lookup, c.signed} {
 		var already prometheus.AlreadyRegisteredError
 		if err := r.Register(m); err != nil && !errors.As(err, &already) {
 			return err
@@ -71,6 +76,7 @@ func (c *collectors) register(r *prometheus.Registry) error {
 }
 
 func (c *collectors) Gate(d gate.Decision)     { c.decisions[d].Inc() }
+func (c *collectors) Cut(e gate.Ending)        { c.cuts.WithLabelValues(e.String()).Inc() }
 func (c *collectors) Handshake(outcome string) { c.handshakes.WithLabelValues(outcome).Inc() }
 func (c *collectors) Limit(name string, refused bool) {
 	action := "recorded"

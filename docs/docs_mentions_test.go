@@ -67,7 +67,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("the option %s was not found in the sources", want)
 		}
 	}
-	mentioned(t, "option", options, "caddyfile.md", "sms.md")
+	mentioned(t, "option", options, "caddyfile.md", "sms.md", "state-redis.md", "ledger.md")
 	mentioned(t, "limit", authflow.LimitNames, "caddyfile.md")
 	mentioned(t, "limit", authflow.LimitNames, "limits.md")
 	for _, kind := range registry.NumberTypes {
@@ -110,7 +110,7 @@ func TestJSONNames(t *testing.T) {
 // TestGuests holds that every guest module of this repository is described.
 func TestGuests(t *testing.T) {
 	for _, g := range found(t, "../caddymodule/*.go", 5, `ID: "kycvs\.([a-z]+\.[a-z]+)"`) {
-		mentioned(t, "module", []string{strings.ReplaceAll(g, ".", " ")}, "caddyfile.md", "sms.md")
+		mentioned(t, "module", []string{strings.ReplaceAll(g, ".", " ")}, "caddyfile.md", "sms.md", "ledger.md")
 	}
 }
 

@@ -40,6 +40,9 @@ func inOperatorsPlace(t *testing.T) {
 	t.Setenv("KYCVS_SECRET", "a secret of the operator's, new")
 	t.Setenv("KYCVS_SECRET_OLD", "a secret of the operator's, old")
 	t.Setenv("KYCVS_DSN", "postgres://kycvs@db1.example/kycvs")
+	t.Setenv("KYCVS_REDIS", "redis://:password@redis.example")
+	t.Setenv("REDIS_PASSWORD", "password")
+	t.Setenv("SENTINEL_PASSWORD", "password")
 	t.Setenv("SMS_KEY", "key")
 }
 

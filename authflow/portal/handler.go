@@ -219,6 +219,9 @@ func wordOf(e *authflow.Error) string {
 
 func (q *request) problem(e *authflow.Error) {
 	p := Problem{Status: e.Code.HTTPStatus(), Code: e.Code, Detail: Message(q.lang, wordOf(e)), Need: e.Need, RetryAfter: e.RetryAfter}
+	if wait := waitText(q.lang, e.RetryAfter); wait != "" {
+		p.Detail += " " + wait
+	}
 	if e.Code == authflow.OTPInvalid {
 		p.AttemptsLeft = &e.AttemptsLeft
 	}

@@ -121,6 +121,9 @@ func (q *request) underWay() (*authflow.Audience, authflow.ID128, error) {
 		return nil, txn, unknown
 	}
 	id := q.fields["for"]
+	if id == "" && len(q.visit.Audiences) == 1 {
+		id = q.visit.Audiences[0].ID
+	}
 	if id == "" {
 		var err error
 		if id, err = q.Flow.PartnerOf(q.r.Context(), txn); err != nil {
@@ -176,6 +179,11 @@ func (q *request) showCode(status int, a *authflow.Audience, asked authflow.Aske
 	if problem != nil {
 		view.Problem = &CodeProblem{Code: string(problem.Code), RetryAfter: problem.RetryAfter}
 		SetRetryAfter(q.Header(), problem.RetryAfter)
+		if problem.Code == authflow.TooManyRequests {
+			// While a limit is reached another code is of no use, even where the
+			// handshake itself would allow it.
+			view.ResendAfter = max(view.ResendAfter, problem.RetryAfter)
+		}
 	}
 	q.page(status, view)
 }

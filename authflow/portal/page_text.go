@@ -145,6 +145,17 @@ func Message(lang, code string) string {
 	return l.texts["error."+l.known(RefusalKind(code).code())]
 }
 
+// waitText asks for patience, in plain words, where trying again at once is of no
+// use; it is empty where there is nothing to wait for.
+func waitText(lang string, d time.Duration) string {
+	c, err := texts()
+	if err != nil || d <= 0 {
+		return ""
+	}
+	l := c.language(lang)
+	return expand(l.texts["common.wait"], false, []any{"time", l.duration(d, true)})
+}
+
 // expand fills the {name}s of text from args, pairs of name and value, in one
 // pass: what is put in is never looked at again, whatever it contains. With
 // isolate each value stands between FIRST STRONG ISOLATE and POP DIRECTIONAL

@@ -464,3 +464,72 @@ func TestLostAnswer(t *testing.T) {
 		t.Errorf("%d tries were counted of %d", h.Tries, asked.Load())
 	}
 }
+
+// What was sent to a server that hangs comes to nothing when it goes on: whoever
+// sent it was told that it failed.
+func TestStepsThatComeLate(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, Config{URLs: []string{server.URL()}, Timeout: 300 * time.Millisecond})
+	ctx := context.Background()
+	h := state.Handshake{Scope: state.Key{1}, Code: [32]byte{2}, Sends: 1}
+	if err := s.Create(ctx, state.Key{3}, h, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	b := state.Budget{Name: "mobile", Key: state.Key{4}, Limit: 1, Window: time.Hour}
+	other := b
+	other.Key = state.Key{5}
+	_, err1 := s.Take(ctx, other)
+	_, err2 := s.Count(ctx, state.Key{6}, h.Scope)
+	_, err3 := s.Spend(ctx, state.Key{6}, h.Code)
+	if err1 != nil || err2 != state.ErrNotFound || err3 != state.ErrNotFound {
+		t.Fatal(err1, err2, err3)
+	}
+	for _, c := range []struct {
+		name string
+		take func() error
+	}{
+		{"Take", func() error { _, err := s.Take(ctx, b); return err }},
+		{"Count", func() error { _, err := s.Count(ctx, state.Key{3}, h.Scope); return err }},
+		{"Spend", func() error { _, err := s.Spend(ctx, state.Key{3}, h.Code); return err }},
+	} {
+		// over a connection that is open, so that the step lies in wait there, and
+		// of a script that the server has
+		if _, err := s.Load(ctx, state.Key{3}); err != nil {
+			t.Fatal(err)
+		}
+		server.Pause()
+		if err := c.take(); err == nil {
+			t.Fatalf("%s was answered by a server that hangs", c.name)
+		}
+		time.Sleep(300 * time.Millisecond) // longer than the step is of use
+		server.Resume()
+		redistest.Eventually(t, 5*time.Second, func() error { return s.Ready(ctx) })
+		time.Sleep(200 * time.Millisecond) // all that was sent has come
+	}
+	if _, err := s.Take(ctx, b); err != nil {
+		t.Errorf("a charge that whoever made it was told to have failed stands: %v", err)
+	}
+	if got, err := s.Load(ctx, state.Key{3}); err != nil || got.Tries != 0 || got.Spent {
+		t.Errorf("the handshake: %v, %d tries, spent %v", err, got.Tries, got.Spent)
+	}
+}
+
+func TestServerClock(t *testing.T) {
+	c := serverClock{opened: time.Now()}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if c.at(ctx) != 1 {
+		t.Error("a clock that was never learned tells the time")
+	}
+	for _, said := range []string{"", late, late + " ", late + " x", late + " -5", late + " 99999999999999999999"} {
+		if c.learn(said) {
+			t.Errorf("learned from %q", said)
+		}
+	}
+	if !c.learn(late + " 1795300292181") {
+		t.Fatal("not learned")
+	}
+	if ahead := c.at(ctx) - 1795300292181; ahead < 900 || ahead > 1200 {
+		t.Errorf("the end of a second is %d ms ahead", ahead)
+	}
+}

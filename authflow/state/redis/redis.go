@@ -81,6 +81,7 @@ type Store struct {
 	log     *slog.Logger
 	secrets []string // never to be seen in an error
 	keys    keys
+	clock   serverClock
 
 	refused atomic.Pointer[EvictionError] // why no step is taken
 	mayNot  atomic.Bool                   // INFO is not permitted, and that was logged
@@ -134,6 +135,7 @@ func Open(cfg Config) (*Store, error) {
 		log:     cfg.Logger,
 		secrets: []string{opts.Password, opts.SentinelPassword},
 		keys:    newKeys(cfg.Prefix),
+		clock:   serverClock{opened: time.Now()},
 		look:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,12 +15,26 @@ import (
 // script is a Lua script with the name that Redis knows it by.
 type script struct{ source, sha string }
 
+// late begins the error of a step that came too late, and before the server's
+// time; see serverClock.
+const late = "KYCVSLATE"
+
 // lua is what begins every script.
 const lua = `
 -- now is the server's time in milliseconds: the one clock that all instances share.
 local function now()
 	local t = redis.call('TIME')
 	return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- The first argument is the latest time at which the step is of use to whoever takes
+-- it. What was sent to a server that hung may come long after that, when they have
+-- been told that it failed: then nothing is done.
+do
+	local latest, t = tonumber(table.remove(ARGV, 1)), now()
+	if t > latest then
+		return redis.error_reply('` + late + ` ' .. string.format('%.0f', t))
+	end
 end
 
 -- makeRoom goes before the first write of a script that adds nothing, or what must
@@ -49,11 +64,13 @@ func (once) NoRetry() bool { return true }
 
 // run takes a step: it runs a script within the time there is.
 func (s *Store) run(ctx context.Context, sc *script, keys []string, args ...any) *redis.Cmd {
-	all := make([]any, 0, 3+len(keys)+len(args))
+	all := make([]any, 0, 4+len(keys)+len(args))
 	all = append(all, "evalsha", sc.sha, len(keys))
 	for _, k := range keys {
 		all = append(all, k)
 	}
+	latest := len(all)
+	all = append(all, int64(0))
 	all = append(all, args...)
 	cmd := redis.NewCmd(ctx, all...)
 	switch refused := s.refused.Load(); {
@@ -66,11 +83,19 @@ func (s *Store) run(ctx context.Context, sc *script, keys []string, args ...any)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	err := s.client.Process(ctx, once{cmd})
-	if redis.HasErrorPrefix(err, "NOSCRIPT") { // nothing was run
-		again := append([]any{"eval", sc.source}, all[2:]...)
-		cmd = redis.NewCmd(ctx, again...)
+	var err error
+	for tries := 0; tries < 3; tries++ {
+		all[latest] = s.clock.at(ctx)
+		cmd = redis.NewCmd(ctx, slices.Clone(all)...)
 		err = s.client.Process(ctx, once{cmd})
+		switch {
+		case redis.HasErrorPrefix(err, "NOSCRIPT"): // nothing was run
+			all[0], all[1] = "eval", sc.source
+			continue
+		case redis.HasErrorPrefix(err, late) && s.clock.learn(err.Error()): // nothing was run
+			continue
+		}
+		break
 	}
 	if err != nil && !errors.Is(err, redis.Nil) {
 		s.lookAround(ctx, err)

@@ -1,6 +1,9 @@
 package assertion
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // What a Verifier can find wrong, one error for each thing, in the order in
 // which it looks. An error of Verify wraps one of them and says more where
@@ -33,8 +36,9 @@ var (
 	ErrIssuer = errors.New("assertion: the issuer is not the one expected")
 	// ErrAudience: made for another partner.
 	ErrAudience = errors.New("assertion: made for another audience")
-	// ErrLifetime: exp is not after iat and nbf, whatever the time is.
-	ErrLifetime = errors.New("assertion: it expires before it begins")
+	// ErrLifetime: exp is not after iat and nbf, or too long after iat, whatever
+	// the time is.
+	ErrLifetime = errors.New("assertion: a lifetime that no assertion has")
 	// ErrIssuedInFuture: iat lies ahead by more than the skew; one clock is wrong.
 	ErrIssuedInFuture = errors.New("assertion: issued in the future, check both clocks")
 	// ErrNotYetValid: nbf lies ahead by more than the skew.
@@ -42,3 +46,6 @@ var (
 	// ErrExpired: exp lies behind by at least the skew.
 	ErrExpired = errors.New("assertion: expired")
 )
+
+// reason returns what an error of Verify says, without the package's name.
+func reason(err error) string { return strings.TrimPrefix(err.Error(), "assertion: ") }

@@ -11,8 +11,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// MaxSkew is the most that two clocks may be said to differ.
-const MaxSkew = 30 * time.Second
+const (
+	// MaxSkew is the most that two clocks may be said to differ.
+	MaxSkew = 30 * time.Second
+	// DefaultSkew is what a VerifierConfig says that says nothing of it.
+	DefaultSkew = 5 * time.Second
+	// MaxLifetime is the longest that an assertion is good for, the most that a
+	// gate's assertion_ttl may be.
+	MaxLifetime = time.Hour
+)
 
 // KeyFunc returns the public key with this kid. It returns an error that is
 // ErrKeyUnknown (errors.Is) where it has none; any other means that it could
@@ -22,7 +29,8 @@ type KeyFunc func(ctx context.Context, kid string) (jose.JSONWebKey, error)
 
 // VerifierConfig says what a partner accepts.
 type VerifierConfig struct {
-	// Keys finds the issuer's keys; see StaticKeys. Required.
+	// Keys finds the issuer's keys: the Key method of a KeySet, or what StaticKeys
+	// or ParseKeySet returns. Required.
 	Keys KeyFunc
 	// Issuer is what iss must be, e.g. "https://mall.example". Required.
 	Issuer string
@@ -31,8 +39,12 @@ type VerifierConfig struct {
 	Audience string
 	// Algorithms are those accepted; empty means all that Algorithms returns.
 	Algorithms []jose.SignatureAlgorithm
-	// Skew is how far the issuer's clock may be from this one, at most MaxSkew.
+	// Skew is how far the issuer's clock may be from this one, at most MaxSkew;
+	// zero means DefaultSkew, and less than zero that they are the same.
 	Skew time.Duration
+	// Lifetime is the longest time between iat and exp that is accepted, the
+	// issuer's assertion_ttl, at most MaxLifetime; zero means MaxLifetime.
+	Lifetime time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -51,8 +63,17 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 		return nil, errors.New("assertion: a verifier needs the Issuer that it trusts")
 	case cfg.Audience == "":
 		return nil, errors.New("assertion: a verifier needs its Audience, the partner's id")
-	case cfg.Skew < 0 || cfg.Skew > MaxSkew:
-		return nil, fmt.Errorf("assertion: a verifier's Skew must be from 0 to %v, not %v", MaxSkew, cfg.Skew)
+	case cfg.Skew > MaxSkew:
+		return nil, fmt.Errorf("assertion: a verifier's Skew must be at most %v, not %v: set the clocks instead", MaxSkew, cfg.Skew)
+	case cfg.Lifetime < 0 || cfg.Lifetime > MaxLifetime:
+		return nil, fmt.Errorf("assertion: a verifier's Lifetime must be from 0 to %v, not %v", MaxLifetime, cfg.Lifetime)
+	}
+	if cfg.Skew == 0 {
+		cfg.Skew = DefaultSkew
+	}
+	cfg.Skew = max(cfg.Skew, 0)
+	if cfg.Lifetime == 0 {
+		cfg.Lifetime = MaxLifetime
 	}
 	if len(cfg.Algorithms) == 0 {
 		cfg.Algorithms = algorithms
@@ -79,13 +100,7 @@ func StaticKeys(set jose.JSONWebKeySet) (KeyFunc, error) {
 		}
 		keys[key.KeyID] = key
 	}
-	return func(_ context.Context, kid string) (jose.JSONWebKey, error) {
-		key, ok := keys[kid]
-		if !ok {
-			return jose.JSONWebKey{}, ErrKeyUnknown
-		}
-		return key, nil
-	}, nil
+	return keyFunc(keys), nil
 }
 
 // Verify is VerifyContext for keys that are at hand.
@@ -173,7 +188,9 @@ func (v *Verifier) check(c *Claims) error {
 	case c.Audience != v.cfg.Audience:
 		return ErrAudience
 	case c.Expires <= c.IssuedAt || c.Expires <= c.NotBefore:
-		return ErrLifetime
+		return fmt.Errorf("%w: it expires before it begins", ErrLifetime)
+	case time.Duration(c.Expires-c.IssuedAt) > v.cfg.Lifetime/time.Second:
+		return fmt.Errorf("%w: from iat to exp it is longer than %v", ErrLifetime, v.cfg.Lifetime)
 	case ahead(c.IssuedAt):
 		return ErrIssuedInFuture
 	case ahead(c.NotBefore):

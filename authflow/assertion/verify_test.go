@@ -344,7 +344,9 @@ func TestVerifyTimes(t *testing.T) {
 		{"the last moment", time.Unix(issuedAt+60+skew, -1), nil, nil},
 		{"on exp and the skew", time.Unix(issuedAt+60+skew, 0), nil, ErrExpired},
 		{"long ago", time.Unix(issuedAt*2, 0), nil, ErrExpired},
-		{"the year 9999", time.Unix(issuedAt, 0), func(c *Claims) { c.Expires = maxTime }, nil},
+		{"an hour long", time.Unix(issuedAt, 0), func(c *Claims) { c.Expires = c.IssuedAt + 3600 }, nil},
+		{"longer", time.Unix(issuedAt, 0), func(c *Claims) { c.Expires = c.IssuedAt + 3601 }, ErrLifetime},
+		{"until the year 9999", time.Unix(issuedAt, 0), func(c *Claims) { c.Expires = maxTime }, ErrLifetime},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			claims := plain()
@@ -453,7 +455,8 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"no issuer":     func(c *VerifierConfig) { c.Issuer = "" },
 		"no audience":   func(c *VerifierConfig) { c.Audience = "" },
 		"skew too much": func(c *VerifierConfig) { c.Skew = MaxSkew + 1 },
-		"skew negative": func(c *VerifierConfig) { c.Skew = -1 },
+		"an hour more":  func(c *VerifierConfig) { c.Lifetime = MaxLifetime + 1 },
+		"no lifetime":   func(c *VerifierConfig) { c.Lifetime = -1 },
 		"none":          func(c *VerifierConfig) { c.Algorithms = []jose.SignatureAlgorithm{"none"} },
 		"HS256":         func(c *VerifierConfig) { c.Algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.HS256} },
 	} {
@@ -466,6 +469,41 @@ func TestNewVerifierRefuses(t *testing.T) {
 	twice := publicKeys(t, parseKey(t, rfcES256), parseKey(t, rfcES256))
 	if _, err := StaticKeys(twice); err == nil {
 		t.Error("a set with one kid twice: taken")
+	}
+}
+
+// TestVerifierDefaults holds what a VerifierConfig means that says nothing.
+func TestVerifierDefaults(t *testing.T) {
+	key := parseKey(t, rfcEdDSA)
+	keys, _ := StaticKeys(publicKeys(t, key))
+	compact, err := newSigner(t, key).Compact(plain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name     string
+		skew     time.Duration
+		lifetime time.Duration
+		now      int64
+		want     error
+	}{
+		{"five seconds late", 0, 0, issuedAt + 64, nil},
+		{"and one more", 0, 0, issuedAt + 65, ErrExpired},
+		{"no skew", -1, 0, issuedAt + 59, nil},
+		{"no skew, on exp", -1, 0, issuedAt + 60, ErrExpired},
+		{"the most", MaxSkew, 0, issuedAt + 89, nil},
+		{"the issuer's minute", 0, time.Minute, issuedAt, nil},
+		{"less than it has", 0, 59 * time.Second, issuedAt, ErrLifetime},
+	} {
+		v, err := NewVerifier(VerifierConfig{
+			Keys: keys, Issuer: "https://mall.example", Audience: "mall", Skew: c.skew, Lifetime: c.lifetime, Now: at(c.now),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(compact); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
 	}
 }
 

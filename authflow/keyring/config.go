@@ -26,18 +26,30 @@ type Storage interface {
 	Store(ctx context.Context, key string, value []byte) error
 }
 
-// Where the keys are in the storage.
+// StorageKey is where the keys are in the storage.
+const StorageKey = "kycvs/keys.json"
+
 const (
-	storageKey = "kycvs/keys.json"
+	storageKey = StorageKey
 	lockName   = "kycvs_keys"
 )
 
-// The defaults of a Config, and its least RotateEvery.
+// The defaults of a Config, and its bounds.
 const (
 	DefaultPublish = time.Hour
 	DefaultRetain  = time.Hour
 	MinRotateEvery = time.Second
+	// MinPublish leaves time for every instance to read of a key, on a machine
+	// that is busy too, and for verifiers to keep the set for a whole second.
+	MinPublish = 4 * time.Second
 )
+
+// MaxSkew is how far apart the clocks of instances that share storage may be.
+const MaxSkew = 30 * time.Second
+
+// MaxPoll is the longest that a running instance goes without reading the
+// document: how soon it learns that a key was revoked.
+const MaxPoll = 2 * time.Second
 
 // Config says how keys are made and for how long.
 type Config struct {
@@ -48,13 +60,15 @@ type Config struct {
 	// RotateEvery is how long a key signs before the next one does; 0 means for
 	// ever. At least MinRotateEvery.
 	RotateEvery time.Duration
-	// Publish is how long a key is public before it signs. Verifiers may keep the
-	// public set for a quarter of it. 0 means DefaultPublish; it is never more
-	// than half of RotateEvery.
+	// Publish is how long a key is public, at least, before it signs. Verifiers
+	// may keep the public set for a quarter of it. 0 means DefaultPublish; it is
+	// never more than half of RotateEvery, but never less than MinPublish: where
+	// keys rotate faster than that, several of them wait.
 	Publish time.Duration
 	// Retain is how long a key stays public after it stopped signing: at least
 	// the longest that an assertion is good for and the clock skew granted to it.
-	// What an instance may be late by is added. 0 means DefaultRetain.
+	// What an instance may be late by, MaxSkew in it, is added. 0 means
+	// DefaultRetain.
 	Retain time.Duration
 	// Logger gets what an operator should know; nil means none. No key is in it.
 	Logger *slog.Logger
@@ -104,6 +118,7 @@ func (c Config) plan() plan {
 	if p.RotateEvery > 0 {
 		p.Publish = min(p.Publish, p.RotateEvery/2)
 	}
+	p.Publish = max(p.Publish, duration(MinPublish))
 	if p.Retain == 0 {
 		p.Retain = duration(DefaultRetain)
 	}

@@ -37,13 +37,28 @@ type document struct {
 	// valid that an earlier plan let live for longer.
 	KeepUntil time.Time `json:"keep_until,omitzero"`
 	Keys      []entry   `json:"keys"`
+	// Revoked are the keys that nobody may bring back: not from memory, and not
+	// out of a copy of this document that is older.
+	Revoked []revocation `json:"revoked,omitempty"`
+
+	// bare: the key that signed was revoked and none waits in its place, so that
+	// the next one made signs at once.
+	bare bool
+}
+
+type revocation struct {
+	KeyID string    `json:"kid"`
+	At    time.Time `json:"at"`
 }
 
 // entry is one key. When it stops signing is when the next one starts.
 type entry struct {
-	Created   time.Time       `json:"created"`
-	SignsFrom time.Time       `json:"signs_from"`
-	Key       jose.JSONWebKey `json:"key"` // with its private part
+	Created   time.Time `json:"created"`
+	SignsFrom time.Time `json:"signs_from"`
+	// AtOnce: it takes the place of a revoked key, so whoever reads of it signs
+	// with it, whatever the clock says.
+	AtOnce bool            `json:"at_once,omitempty"`
+	Key    jose.JSONWebKey `json:"key"` // with its private part
 
 	signer *assertion.Signer
 }
@@ -57,16 +72,23 @@ type plan struct {
 }
 
 // poll is how often an instance reads the document.
-func (p plan) poll() time.Duration { return min(time.Duration(p.Publish)/4, time.Minute) }
+func (p plan) poll() time.Duration { return min(time.Duration(p.Publish)/4, MaxPoll) }
 
 // maxAge is how long a verifier may keep the public set, in whole seconds.
 func (p plan) maxAge() time.Duration {
 	return min(time.Duration(p.Publish)/4, 15*time.Minute).Truncate(time.Second)
 }
 
-// late is how long after a key has stopped signing an instance may still sign
-// with it, because it has not read of the next one or its clock is behind.
-func (p plan) late() time.Duration { return time.Duration(p.Publish) / 2 }
+// late is how long after a key has stopped signing, by the clock of whoever
+// removes it, an instance may still sign with it: because it has not read of
+// the next one, because its clock is behind, and because it has only just
+// started and waits (entry.ripe).
+func (p plan) late() time.Duration { return time.Duration(p.Publish)/2 + 2*MaxSkew }
+
+// spread is how long it takes, with time to spare, until a key that one
+// instance has read is in every set that any verifier holds: the others read it
+// (poll), and the sets without it run out (maxAge).
+func (p plan) spread() time.Duration { return time.Duration(p.Publish) / 2 }
 
 // duration is a time.Duration written as Go writes it, e.g. "720h0m0s".
 type duration time.Duration
@@ -115,7 +137,11 @@ func parse(b []byte, known map[string]*assertion.Signer) (*document, error) {
 		if e.Created.IsZero() || e.SignsFrom.IsZero() || i > 0 && e.SignsFrom.Before(d.Keys[i-1].SignsFrom) {
 			return corrupt("has key %d of %d out of order in time", i+1, len(d.Keys))
 		}
-		if id := e.Key.KeyID; id != "" {
+		if id := e.Key.KeyID; id != "" && known[id] != nil {
+			// The public half may be damaged where the signer at hand is not.
+			if own, err := assertion.KeyID(e.Key); err != nil || own != id || e.Key.Algorithm != string(known[id].Algorithm()) || e.Key.IsPublic() {
+				return corrupt("has key %d of %d damaged (its kid is another's)", i+1, len(d.Keys))
+			}
 			e.signer = known[id]
 		}
 		if e.signer == nil {
@@ -129,13 +155,19 @@ func parse(b []byte, known map[string]*assertion.Signer) (*document, error) {
 		}
 		seen[e.signer.KeyID()] = true
 	}
+	for i, r := range d.Revoked {
+		if r.KeyID == "" || r.At.IsZero() {
+			return corrupt("has revocation %d of %d without a kid or a time", i+1, len(d.Revoked))
+		}
+	}
 	return &d, nil
 }
 
 func (p plan) valid() bool {
 	return slices.Contains(assertion.Algorithms(), p.Algorithm) &&
-		p.RotateEvery >= 0 && p.Publish > 0 && p.Retain >= 0 &&
-		(p.RotateEvery == 0 || p.Publish <= p.RotateEvery/2)
+		(p.RotateEvery == 0 || p.RotateEvery >= duration(MinRotateEvery)) &&
+		p.Publish >= duration(MinPublish) && p.Retain >= 0 &&
+		(p.RotateEvery == 0 || p.Publish <= max(p.RotateEvery/2, duration(MinPublish)))
 }
 
 // signers are those of the document by kid.
@@ -147,11 +179,32 @@ func (d *document) signers() map[string]*assertion.Signer {
 	return m
 }
 
-// current is the index of the key that signs at this time. By a clock that is
-// behind the one of the instance that made the first key, it is that.
-func (d *document) current(now time.Time) int {
+// sightings is when an instance read of each key first, by its own clock; a key
+// that is not in it was always there.
+type sightings map[string]time.Time
+
+// ripe is from when on an instance signs with the key: from signs_from, but not
+// before it has known the key for as long as it takes to spread. So a clock
+// that is ahead cannot make it sign with what others do not publish yet. An
+// instance that has just started cannot know for how long the key was there;
+// it is sure once no clock can be so far behind.
+func (d *document) ripe(i int, seen sightings) time.Time {
+	e := &d.Keys[i]
+	if e.AtOnce {
+		return time.Time{}
+	}
+	spread := seen[e.signer.KeyID()].Add(d.Plan.spread())
+	if sure := e.SignsFrom.Add(MaxSkew); sure.Before(spread) {
+		return sure
+	}
+	return later(e.SignsFrom, spread)
+}
+
+// current is the index of the key with which to sign at this time. Where none
+// is ripe, by a clock that is behind say, it is the oldest.
+func (d *document) current(now time.Time, seen sightings) int {
 	for i := len(d.Keys) - 1; i > 0; i-- {
-		if !now.Before(d.Keys[i].SignsFrom) {
+		if !now.Before(d.ripe(i, seen)) {
 			return i
 		}
 	}
@@ -159,11 +212,13 @@ func (d *document) current(now time.Time) int {
 }
 
 // nextSwitch is when another key begins to sign, zero if none is waiting.
-func (d *document) nextSwitch(now time.Time) time.Time {
-	if i := d.current(now) + 1; i < len(d.Keys) {
-		return d.Keys[i].SignsFrom
+func (d *document) nextSwitch(now time.Time, seen sightings) (at time.Time) {
+	for i := d.current(now, seen) + 1; i < len(d.Keys); i++ {
+		if t := d.ripe(i, seen); at.IsZero() || t.Before(at) {
+			at = t
+		}
 	}
-	return time.Time{}
+	return at
 }
 
 // public is the set that verifiers get: no private part, the order of signing.

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -54,7 +55,7 @@ func (d *document) meets(w want) bool {
 
 // due is when the next key has to be made; false if there is no such time.
 func (d *document) due() (time.Time, bool) {
-	if len(d.Keys) == 0 {
+	if len(d.Keys) == 0 || d.bare {
 		return time.Time{}, true
 	}
 	newest := d.Keys[len(d.Keys)-1]
@@ -64,15 +65,24 @@ func (d *document) due() (time.Time, bool) {
 	if d.Plan.RotateEvery == 0 {
 		return time.Time{}, false
 	}
-	return newest.SignsFrom.Add(time.Duration(d.Plan.RotateEvery - d.Plan.Publish)), true
+	// An eighth earlier than it must be: what the lock and the storage take then
+	// does not put off the time at which it signs.
+	return newest.SignsFrom.Add(time.Duration(d.Plan.RotateEvery - d.Plan.Publish - d.Plan.Publish/8)), true
 }
 
-// signsFrom is when a key made now may begin to sign.
-func (d *document) signsFrom(now time.Time) time.Time {
+// signsFrom is when a key made now may begin to sign; first says that all keys
+// of the document are being made now.
+func (d *document) signsFrom(now time.Time, first bool) time.Time {
 	if len(d.Keys) == 0 {
 		return now // nobody holds a set without it
 	}
 	newest := d.Keys[len(d.Keys)-1]
+	switch {
+	case d.bare:
+		return later(now, newest.SignsFrom) // there is no other
+	case first:
+		return newest.SignsFrom.Add(time.Duration(d.Plan.RotateEvery)) // nor here
+	}
 	t := later(now.Add(time.Duration(d.Plan.Publish)), d.SignsNotBefore)
 	if newest.signer.Algorithm() == d.Plan.Algorithm {
 		return later(t, newest.SignsFrom.Add(time.Duration(d.Plan.RotateEvery)))
@@ -80,24 +90,70 @@ func (d *document) signsFrom(now time.Time) time.Time {
 	return later(t, newest.SignsFrom)
 }
 
-// rotate makes the next key if it is due.
-func (d *document) rotate(now time.Time, makeKey func(jose.SignatureAlgorithm) (jose.JSONWebKey, error)) (bool, error) {
-	if at, ok := d.due(); !ok || now.Before(at) {
-		return false, nil
+// rotate makes the keys that are due: one, or as many as have to wait where keys
+// rotate faster than they can be published.
+func (d *document) rotate(now time.Time, makeKey func(jose.SignatureAlgorithm) (jose.JSONWebKey, error)) (made int, err error) {
+	first := len(d.Keys) == 0
+	for {
+		if at, ok := d.due(); !ok || now.Before(at) {
+			return made, nil
+		}
+		if len(d.Keys) >= maxKeys {
+			return made, errTooMany
+		}
+		key, err := makeKey(d.Plan.Algorithm)
+		if err != nil {
+			return made, err
+		}
+		signer, err := assertion.NewSigner(key)
+		if err != nil {
+			return made, err
+		}
+		d.Keys = append(d.Keys, entry{Created: now, SignsFrom: d.signsFrom(now, first), AtOnce: d.bare, Key: key, signer: signer})
+		d.bare = false
+		made++
 	}
-	if len(d.Keys) >= maxKeys {
-		return false, errTooMany
+}
+
+// revoke takes keys out, notes that they are never to come back, and reports
+// whether that changed anything. If the key that signs is among them, the next
+// in line signs at once; that one is public already, so no verifier fails. If
+// there is none, the next one made does.
+func (d *document) revoke(now time.Time, revoked map[string]time.Time) (changed bool) {
+	for _, id := range slices.Sorted(maps.Keys(revoked)) {
+		if !slices.ContainsFunc(d.Revoked, func(r revocation) bool { return r.KeyID == id }) {
+			d.Revoked = append(slices.Clip(d.Revoked), revocation{id, revoked[id]})
+			changed = true
+		}
 	}
-	key, err := makeKey(d.Plan.Algorithm)
-	if err != nil {
-		return false, err
+	if len(d.Keys) == 0 {
+		return changed
 	}
-	signer, err := assertion.NewSigner(key)
-	if err != nil {
-		return false, err
+	signs, kept, next := d.current(now, nil), make([]entry, 0, len(d.Keys)), -1
+	for i, e := range d.Keys {
+		if _, ok := revoked[e.signer.KeyID()]; ok {
+			continue
+		}
+		if i > signs && next < 0 {
+			next = len(kept)
+		}
+		kept = append(kept, e)
 	}
-	d.Keys = append(d.Keys, entry{Created: now, SignsFrom: d.signsFrom(now), Key: key, signer: signer})
-	return true, nil
+	_, hit := revoked[d.Keys[signs].signer.KeyID()]
+	changed = changed || len(kept) < len(d.Keys)
+	d.Keys = kept
+	switch {
+	case !hit:
+	case next < 0:
+		d.bare = true
+	default:
+		e := &d.Keys[next]
+		e.AtOnce, e.SignsFrom = true, now
+		if next > 0 {
+			e.SignsFrom = later(now, d.Keys[next-1].SignsFrom)
+		}
+	}
+	return changed
 }
 
 // removable is when the oldest key may go; false while it is in use.

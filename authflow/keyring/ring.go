@@ -33,13 +33,18 @@ type Ring struct {
 	want    want
 	raw     []byte // what doc was read from
 	doc     *document
-	set     published // of doc
-	reads   int       // counts what was installed, so that a slow reader does not undo a write
+	set     published            // of doc
+	reads   int                  // counts what was installed, so that a slow reader does not undo a write
+	seen    sightings            // of the keys of doc
+	revoked map[string]time.Time // the keys that any document ever read said are revoked, and when
+	undone  bool                 // raw has keys that are revoked: doc is without them
+	fresh   time.Time            // when the storage said last what doc says
 	timer   *time.Timer
 	started bool
 	closed  bool
 
-	changed chan struct{} // has one element when doc or want changed
+	changed chan struct{}    // has one element when doc or want changed
+	spare   *jose.JSONWebKey // the writer's own
 	life    context.Context
 	end     context.CancelFunc
 	loops   sync.WaitGroup
@@ -72,6 +77,8 @@ func Open(cfg Config) *Ring {
 		want:     want{cfg.plan(), true},
 		changed:  make(chan struct{}, 1),
 		starting: make(chan struct{}, 1),
+		seen:     sightings{},
+		revoked:  map[string]time.Time{},
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
@@ -198,17 +205,28 @@ func (r *Ring) notify() {
 
 // publish shows requests what the document says about this time, and comes
 // back when it says something else; r.mu is held. A document without a key says
-// nothing: what it said before stands until the writer has made one.
+// nothing: what it said before stands until the writer has made one, but not
+// with a key that is revoked.
 func (r *Ring) publish() {
-	if r.doc == nil || len(r.doc.Keys) == 0 || !r.started || r.closed {
+	if r.doc == nil || !r.started || r.closed {
+		return
+	}
+	if len(r.doc.Keys) == 0 {
+		if m := r.now.Load(); m != nil && !r.revoked[m.signer.KeyID()].IsZero() {
+			r.now.Store(nil)
+		}
 		return
 	}
 	now := r.cfg.Now()
-	r.now.Store(&moment{r.doc.Keys[r.doc.current(now)].signer, r.set})
+	m := &moment{r.doc.Keys[r.doc.current(now, r.seen)].signer, r.set}
+	if now.Sub(r.fresh) > time.Duration(r.doc.Plan.Publish)/4 {
+		m.set.maxAge = 0 // others may have made keys since, so nobody should keep this set
+	}
+	r.now.Store(m)
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	if next := r.doc.nextSwitch(now); !next.IsZero() {
+	if next := r.doc.nextSwitch(now, r.seen); !next.IsZero() {
 		r.timer = time.AfterFunc(max(next.Sub(now), time.Millisecond), func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -101,9 +101,10 @@ func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret str
 // send hands the nth code of a handshake to the senders. A failure known at once is an error and
 // gives the budgets back; one known later gives them back then.
 func (f *Flow) send(ctx context.Context, a *Audience, lang string, txn ID128, mobile registry.Mobile, code string, n int, to charged) error {
+	text, lang := f.Text(lang, a, code)
 	m := sms.Message{
 		To:    string(mobile),
-		Text:  f.Text(lang, a, code),
+		Text:  text,
 		Code:  code,
 		TxnID: FormatTxnID(txn),
 		ID:    FormatTxnID(txn) + "-" + strconv.Itoa(n),

@@ -99,8 +99,9 @@ type Config struct {
 	Ledger      ledger.Ledger
 	Withdrawals *withdrawals.Exchange
 	Messenger   Messenger
-	// Text is the text message for a code, in the given language.
-	Text func(lang string, a *Audience, code string) string
+	// Text is the text message for a code, in the given language if there are text
+	// messages in it, and the language that it is in.
+	Text func(lang string, a *Audience, code string) (text, in string)
 	// NoticeVersion names the notice that is shown in a language, for the ledger.
 	NoticeVersion func(lang string) string
 	Secret        Secret

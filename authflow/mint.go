@@ -25,6 +25,7 @@ type Minted struct {
 	assertion.Variable
 	Signature []byte
 	Template  *assertion.Template
+	Signer    *assertion.Signer // whose key signed; nil where the signature was remembered
 
 	room [64]byte // for a remembered signature, so that it needs no memory of its own
 }
@@ -58,6 +59,7 @@ func (m *Minter) Mint(a *Audience, p *pass.Pass, ttl time.Duration, now time.Tim
 			Status:   int(p.Status),
 		},
 		Template: a.Template(signer),
+		Signer:   signer,
 	}
 	var buf [assertion.MaxSize]byte
 	out.Signature, err = signer.Sign(out.Template.AppendPayload(buf[:0], &out.Variable))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,14 +191,19 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	}
 
 	flow := authflow.New(authflow.Config{
-		Registry:      p.registry,
-		NameMatch:     registry.NameMatch{Partial: conf.NameMatch.Partial},
-		Schedule:      schedule,
-		State:         p.state,
-		Ledger:        p.ledger,
-		Withdrawals:   withdrawn,
-		Messenger:     messenger,
-		Text:          portal.SMS,
+		Registry:    p.registry,
+		NameMatch:   registry.NameMatch{Partial: conf.NameMatch.Partial},
+		Schedule:    schedule,
+		State:       p.state,
+		Ledger:      p.ledger,
+		Withdrawals: withdrawn,
+		Messenger:   messenger,
+		Text: func(lang string, a *authflow.Audience, code string) (text, in string) {
+			if !slices.Contains(conf.SMSLanguages, lang) {
+				lang = conf.SMSLanguages[0]
+			}
+			return portal.SMS(lang, a, code), lang
+		},
 		NoticeVersion: portal.NoticeVersion,
 		Secret:        secret,
 		SubjectKey:    subjects,

@@ -74,6 +74,7 @@ func parseApp(d *caddyfile.Dispenser) (*App, error) {
 			app.SMSRaw = append(app.SMSRaw, raw)
 			return err
 		}},
+		texts("sms_languages", "sms_languages en hi", &app.SMSLanguages, checkSMSLanguage),
 		guest(ledgerGuest, "ledger file", &app.LedgerRaw),
 		texts("secret", "secret {env.KYCVS_SECRET}", &app.Secret, checkSecret),
 		text("issuer", "issuer https://kyc.example", &app.Issuer, func(s string) error { return checkOrigin("issuer", s) }),

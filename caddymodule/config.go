@@ -45,6 +45,11 @@ type App struct {
 	// least one is required; there is no default.
 	SMSRaw []json.RawMessage `json:"sms,omitempty" caddy:"namespace=kycvs.sms inline_key=sender"`
 
+	// SMSLanguages lists the languages that text messages may be in, such as those
+	// whose templates are registered: `en`, `hi`. Whoever reads the pages in another
+	// gets the first. The default is every language that the pages are in.
+	SMSLanguages []string `json:"sms_languages,omitempty"`
+
 	// LedgerRaw is where consents given and withdrawn are recorded. The default is
 	// `file`, in Caddy's data directory.
 	LedgerRaw json.RawMessage `json:"ledger,omitempty" caddy:"namespace=kycvs.ledger inline_key=engine"`

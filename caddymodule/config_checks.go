@@ -17,6 +17,8 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/kycvs/caddy-kycvs/authflow/assertion"
+
+	"github.com/kycvs/caddy-kycvs/authflow/portal"
 )
 
 // The checks of single values. Each takes the option's name, for the message,
@@ -39,6 +41,13 @@ const minSecret = 16
 func checkSecret(secret string) error {
 	if len(secret) < minSecret {
 		return fmt.Errorf("secret has %d bytes, which can be guessed: write at least %d random ones, such as `openssl rand -base64 32` prints", len(secret), minSecret)
+	}
+	return nil
+}
+
+func checkSMSLanguage(lang string) error {
+	if known := portal.Languages(); !slices.Contains(known, lang) {
+		return fmt.Errorf("sms_languages %q is none that there are texts in: write one or more of %s", lang, strings.Join(known, ", "))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/kycvs/caddy-kycvs/authflow/portal"
 )
 
 // The defaults of a gate.
@@ -16,6 +18,9 @@ const (
 // fillDefaults puts the default where nothing was written (contract, section
 // 2.1).
 func (a *App) fillDefaults() {
+	if len(a.SMSLanguages) == 0 {
+		a.SMSLanguages = portal.Languages()
+	}
 	a.StateGrace = cmp.Or(a.StateGrace, caddy.Duration(15*time.Minute))
 	a.StreamGrace = cmp.Or(a.StreamGrace, caddy.Duration(10*time.Second))
 	a.Signing.Algorithm = cmp.Or(a.Signing.Algorithm, "ES256")

@@ -70,7 +70,7 @@ func TestProvisionJSON(t *testing.T) {
 		{name: "state redis' ca", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"tls":{"ca":"nowhere.pem"}}`, want: string(filepath.Separator) + "nowhere.pem cannot be read"},
 		{name: "state redis' ca that is none", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"tls":{"ca":"people.csv"}}`, want: "holds no certificate: write"},
 		{name: "state redis' cert without key", app: leastApp + `,"state":{"engine":"redis","urls":["redis://a"],"tls":{"cert":"people.csv"}}`, want: "a certificate needs its key: write"},
-		{name: "unknown ledger", app: leastApp + `,"ledger":{"engine":"postgres"}`, want: `unknown ledger "postgres"; this build has: file`},
+		{name: "unknown ledger", app: leastApp + `,"ledger":{"engine":"etcd"}`, want: `unknown ledger "etcd"; this build has: file, postgres`},
 		{name: "unknown member", app: leastApp + `,"colour":"blue"`, want: "colour"},
 		{name: "guest's unknown member", app: `"registry":{"engine":"csv","path":"people.csv","colour":1},"sms":[{"sender":"log"}]`, want: "colour"},
 		{name: "no such file", app: `"registry":{"engine":"csv","path":"nobody.csv"},"sms":[{"sender":"log"}]`, want: string(filepath.Separator) + "nobody.csv: put it there, or write its absolute path"},
@@ -270,7 +270,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"state_grace":900000000000,"stream_grace":10000000000,"signing":{"algorithm":"ES256","rotate_every":2592000000000000},` +
+	const want = `{"state_grace":900000000000,"stream_grace":10000000000,"sms_languages":["en","hi"],"signing":{"algorithm":"ES256","rotate_every":2592000000000000},` +
 		`"otp":{"length":6,"lifetime":180000000000,"attempts":3,"resend_after":30000000000},` +
 		`"limits":{"codes_per_mobile":{"count":5,"window":86400000000000},"wrong_per_mobile":{"count":15,"window":86400000000000},` +
 		`"codes_per_ip":{"count":60,"window":3600000000000},"codes_total":{"count":1000,"window":60000000000},"countries":[91]},` +

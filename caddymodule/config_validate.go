@@ -61,6 +61,14 @@ func (a *App) validateOptions() error {
 	if err := a.NameMatch.validate(); err != nil {
 		return err
 	}
+	for i, lang := range a.SMSLanguages {
+		if err := checkSMSLanguage(lang); err != nil {
+			return err
+		}
+		if slices.Contains(a.SMSLanguages[:i], lang) {
+			return fmt.Errorf("sms_languages names %q twice: write it once", lang)
+		}
+	}
 	if err := a.validateVaccines(); err != nil {
 		return err
 	}

@@ -93,8 +93,8 @@ func New(t testing.TB, change ...func(*authflow.Config)) *World {
 	)
 	c := authflow.Config{
 		Registry: w.Registry, State: store, Ledger: w.Ledger, Withdrawals: w.Withdrawals, Messenger: w.Phone,
-		Text: func(_ string, a *authflow.Audience, code string) string {
-			return code + " for " + a.Name + "\n\n@" + a.Host + " #" + code
+		Text: func(lang string, a *authflow.Audience, code string) (text, in string) {
+			return code + " for " + a.Name + "\n\n@" + a.Host + " #" + code, lang
 		},
 		NoticeVersion: func(string) string { return "test" },
 		Secret:        authflow.NewSecret([]byte("a secret of the test, long enough")),

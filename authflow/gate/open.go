@@ -124,7 +124,7 @@ func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authfl
 		return p, true, err
 	}
 	if n := copy(s.sig[:], m.Signature); n == len(m.Signature) {
-		s.Pass, s.id, s.kid, s.epoch, s.sigLength = p, m.ID, kidOf(signer), epoch, n
+		s.Pass, s.id, s.kid, s.epoch, s.sigLength = p, m.ID, kidOf(m.Signer), epoch, n
 		s.issued, s.expires = m.IssuedAt, m.Expires
 		sv.Remembered.put(&key, &s)
 	}

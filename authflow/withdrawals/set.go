@@ -1,5 +1,5 @@
-// Package withdrawals knows which consents were taken back, and has every
-// instance know.
+// Package withdrawals knows which consents were taken back and which numbers are
+// locked, and has every instance know.
 //
 // A gate asks a Set on each request, so the common answer, "nothing new", is
 // two atomic loads and no network. Instances that share a Board tell each other
@@ -10,7 +10,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,23 +17,25 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 )
 
-// Withdrawal is a consent that was taken back.
+// Withdrawal is a consent that was taken back, or, without an end, a number that
+// was locked or unlocked; see Lock.
 type Withdrawal struct {
 	Consent [16]byte
 	// Until is when whatever rests on the consent has ended by itself, in whole
-	// seconds; zero for never.
+	// seconds. A consent always has an end.
 	Until time.Time
 }
 
 // Set is what one instance knows: the withdrawals of consents on which
-// something still rests. The zero Set is empty and current for ever. It is safe
-// for concurrent use.
+// something still rests, and the numbers that are locked. The zero Set is empty
+// and current for ever. It is safe for concurrent use.
 type Set struct {
 	epoch   atomic.Uint32
 	current atomic.Int64 // until when the set is current, Unix nanoseconds; 0: for ever
 	mu      sync.RWMutex
 	until   map[[16]byte]int64 // seconds since the epoch
 	swept   int
+	changes map[Number]uint16 // how often a number was locked or unlocked
 }
 
 // Epoch changes whenever a withdrawal is added: what was found not withdrawn
@@ -53,10 +54,10 @@ func (s *Set) Current(now time.Time) bool {
 func (s *Set) Add(w Withdrawal) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ends := int64(math.MaxInt64)
-	if !w.Until.IsZero() {
-		ends = w.Until.Unix()
+	if w.Until.IsZero() {
+		return s.addLock(w)
 	}
+	ends := w.Until.Unix()
 	known, ok := s.until[w.Consent]
 	if ok && known >= ends {
 		return false
@@ -89,32 +90,46 @@ func (s *Set) Has(consent [16]byte) bool {
 }
 
 // all returns the withdrawals of consents on which something rests at the given
-// time.
+// time, and the last change of each number.
 func (s *Set) all(now time.Time) []Withdrawal {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	list := make([]Withdrawal, 0, len(s.until))
+	list := make([]Withdrawal, 0, len(s.until)+len(s.changes))
 	for consent, ends := range s.until {
-		w := Withdrawal{Consent: consent}
-		if ends != math.MaxInt64 {
-			w.Until = time.Unix(ends, 0).UTC()
-		}
 		if ends >= now.Unix() {
-			list = append(list, w)
+			list = append(list, Withdrawal{Consent: consent, Until: time.Unix(ends, 0).UTC()})
 		}
+	}
+	for n, change := range s.changes {
+		list = append(list, lock(n, change))
 	}
 	return list
 }
 
-// Learn adds the withdrawals of a ledger that are of use at the given time.
+// forGood is how long a withdrawal is remembered of which the ledger does not say
+// until when: longer than a pass can last.
+const forGood = 100 * 365 * 24 * time.Hour
+
+// Learn adds the withdrawals of a ledger that are of use at the given time, and
+// the numbers that were locked or unlocked.
 func (s *Set) Learn(ctx context.Context, l ledger.Ledger, now time.Time) error {
 	return l.Replay(ctx, func(e ledger.Entry) error {
-		if e.Event != ledger.Withdrawn || !e.Until.IsZero() && e.Until.Before(now) {
+		switch e.Event {
+		case ledger.Withdrawn:
+			if e.Until.IsZero() {
+				e.Until = now.Add(forGood)
+			}
+			if e.Until.Before(now) {
+				return nil
+			}
+		case ledger.Locked, ledger.Unlocked:
+			e.Until = time.Time{}
+		default:
 			return nil
 		}
 		raw, err := base64.RawURLEncoding.Strict().DecodeString(e.Consent)
 		if err != nil || len(raw) != 16 {
-			return errors.New("ledger: a withdrawal names no consent")
+			return errors.New("ledger: a withdrawal, or a number's lock, has no id")
 		}
 		s.Add(Withdrawal{Consent: [16]byte(raw), Until: e.Until})
 		return nil

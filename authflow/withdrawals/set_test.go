@@ -24,7 +24,9 @@ func (l lines) Replay(_ context.Context, f func(ledger.Entry) error) error {
 	return nil
 }
 
-func idOf(b byte) string { return base64.RawURLEncoding.EncodeToString(append(make([]byte, 15), b)) }
+func idOf(b byte) string { return encode([16]byte(append(make([]byte, 15), b))) }
+
+func encode(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 func has(w *Set, b byte) bool { return w.Has([16]byte(append(make([]byte, 15), b))) }
 

@@ -39,6 +39,10 @@ const (
 	DefaultTimeout     = 10 * time.Second
 )
 
+// maxIdle is how many connections to the provider are kept open: as many as ask
+// at once in a busy hour, or each message would begin with a handshake of TLS.
+const maxIdle = 100
+
 // idempotencyKey is the field by which a provider can tell that a retry is no
 // second message (draft-ietf-httpapi-idempotency-key-header).
 const idempotencyKey = "Idempotency-Key"
@@ -217,7 +221,7 @@ func newClient(c *http.Client) *http.Client {
 	} else {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxResponseHeaderBytes = maxAnswerHeader
-		t.MaxIdleConnsPerHost = 16
+		t.MaxIdleConnsPerHost = maxIdle
 		own.Transport = t
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

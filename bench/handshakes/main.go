@@ -73,6 +73,8 @@ func run(o options) (err error) {
 			return err
 		}
 		defer os.RemoveAll(o.dir)
+	} else if err := os.MkdirAll(o.dir, 0o700); err != nil {
+		return err
 	}
 	if o.binary == "" {
 		o.binary = filepath.Join(o.dir, "caddy")

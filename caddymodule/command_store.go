@@ -76,7 +76,7 @@ func (f *storeFlags) find(ctx context.Context, cmd *cobra.Command, none noSecret
 			return nil, err
 		}
 		if len(s.options.Countries) == 0 {
-			s.options.Countries = conf.app.Limits.Countries
+			s.options.Countries = conf.app.Limits.readCountries()
 		}
 	}
 	if len(s.options.Countries) == 0 {

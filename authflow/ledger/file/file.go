@@ -1,18 +1,20 @@
 // Package file is the ledger engine that needs nothing but a disk: one file of
-// JSON lines, to which entries are appended and in which nothing is ever
-// changed.
+// JSON lines, chained (package chain), to which entries are appended and in which
+// nothing is ever changed.
 //
 // An Append returns once its line is on disk. Callers that come while one
 // write is being synced share the next: a batch is one write and one fsync.
 // Several processes may append to one file; each takes the file's lock
-// (flock) for the length of a batch.
+// (flock) for the length of a batch, and reads the last line under it where
+// somebody else has written since: that is what its first one holds on to.
 //
 // # What a crash leaves
 //
 // A line without its newline was being written when the process or the machine
 // stopped. Nobody was told that it is durable, so Open cuts it off and says so
 // in the log. A line that cannot be read anywhere else is damage, which nobody
-// may skip: Replay stops there and says which line it is.
+// may skip: Replay stops there and says which line it is. A chain that is broken
+// between lines that can be read is said in the log, and does not stop it.
 //
 // # What a failed write leaves
 //
@@ -21,12 +23,17 @@
 // the next fsync succeeds without them ("fsyncgate", 2018). So a batch that
 // failed is cut off again before anything else is written, and every Append
 // fails until that cut itself has been synced.
+//
+// # Retention
+//
+// Prune writes what stays into a second file, PATH.pruning, and puts that in the
+// place of the first by rename, so that a crash leaves the one or the other. Only
+// the end of that is under the lock. Processes that have the first open find the
+// second, see that it goes on from where they were, and go on with it.
 package file
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,15 +41,15 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/ledger/chain"
+	"github.com/kycvs/caddy-kycvs/authflow/ledger/retain"
 )
 
-// Errors of Append.
-var (
-	ErrClosed  = errors.New("ledger: closed")
-	ErrTooLong = fmt.Errorf("ledger: entry is longer than %d bytes", MaxLine)
-)
+// ErrClosed is what a Ledger returns after Close.
+var ErrClosed = errors.New("ledger: closed")
 
 const (
 	// queueLen is how many Appends may wait for the writer before further ones
@@ -58,6 +65,9 @@ type Config struct {
 	// Path is the file. It and its folder are made if they are missing,
 	// readable for nobody but the process's own user.
 	Path string
+	// Keep is how long entries are kept, at least retain.Least; 0 means for ever.
+	// What is older is removed once a day.
+	Keep time.Duration
 	// Logger gets what was found and repaired. nil means slog.Default().
 	Logger *slog.Logger
 }
@@ -69,6 +79,9 @@ type Ledger struct {
 	queue chan *request
 	ended chan struct{} // closed when the writer has ended
 
+	stop   context.CancelFunc // ends the pruning
+	pruned sync.WaitGroup
+
 	mu     sync.RWMutex // held for reading while a request is put into queue
 	closed bool
 
@@ -78,11 +91,11 @@ type Ledger struct {
 
 var _ ledger.Ledger = (*Ledger)(nil)
 
-// request is one line that waits to be written, or, without a line, the
-// question whether one could be.
+// request is one entry that waits to be written, or, without one, the question
+// whether one could be.
 type request struct {
 	ctx  context.Context
-	line []byte
+	body chain.Body
 	done chan error // buffered, so that the writer never waits for a caller
 }
 
@@ -91,6 +104,9 @@ type request struct {
 func Open(cfg Config) (*Ledger, error) {
 	if cfg.Path == "" {
 		return nil, errors.New("ledger: no path given: say in which file the record of consents is kept")
+	}
+	if err := retain.CheckKeep(cfg.Keep); err != nil {
+		return nil, err
 	}
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
@@ -104,7 +120,11 @@ func Open(cfg Config) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(t, path, log), nil
+	l := start(t, path, log)
+	if cfg.Keep > 0 {
+		l.pruneDaily(cfg.Keep)
+	}
+	return l, nil
 }
 
 // start returns a Ledger that writes to t.
@@ -114,25 +134,40 @@ func start(t *tail, path string, log *slog.Logger) *Ledger {
 		log:   log,
 		queue: make(chan *request, queueLen),
 		ended: make(chan struct{}),
+		stop:  func() {},
 		tail:  t,
 	}
 	go l.write()
 	return l
 }
 
+func (l *Ledger) pruneDaily(keep time.Duration) {
+	var ctx context.Context
+	ctx, l.stop = context.WithCancel(context.Background())
+	l.pruned.Go(func() {
+		retain.Daily(ctx, keep, l.log, func(ctx context.Context, before time.Time) (*chain.Pruned, error) {
+			done, err := Prune(ctx, l.path, before)
+			if errors.Is(err, ErrPruning) {
+				return nil, nil // another instance does it
+			}
+			return done, err
+		})
+	})
+}
+
 // Append implements ledger.Ledger. An error because ctx ended leaves open
 // whether the entry is in the record.
 func (l *Ledger) Append(ctx context.Context, e ledger.Entry) error {
-	line, err := encode(e)
+	body, err := chain.BodyOf(e)
 	if err != nil {
 		return err
 	}
-	return l.ask(ctx, line)
+	return l.ask(ctx, body)
 }
 
-// ask hands line to the writer and returns what became of it.
-func (l *Ledger) ask(ctx context.Context, line []byte) error {
-	r := &request{ctx: ctx, line: line, done: make(chan error, 1)}
+// ask hands body to the writer and returns what became of it.
+func (l *Ledger) ask(ctx context.Context, body chain.Body) error {
+	r := &request{ctx: ctx, body: body, done: make(chan error, 1)}
 	if err := l.enqueue(r); err != nil {
 		return err
 	}
@@ -165,15 +200,15 @@ func (l *Ledger) enqueue(r *request) error {
 // empty.
 func (l *Ledger) write() {
 	defer close(l.ended)
-	var buf bytes.Buffer
 	var batch []*request
+	var bodies []chain.Body
 	for first := range l.queue {
-		buf.Reset()
-		batch = l.gather(batch[:0], &buf, first)
+		batch, bodies = l.gather(batch[:0], bodies[:0], first)
 		if len(batch) == 0 {
 			continue
 		}
-		err := l.tail.append(buf.Bytes())
+		err := l.tail.append(bodies)
+		clear(bodies)
 		if err != nil {
 			if l.broken.Swap(&err) == nil {
 				l.log.Error("the ledger cannot be written: no consent can be given or taken back", "error", err)
@@ -188,17 +223,21 @@ func (l *Ledger) write() {
 	}
 }
 
-// gather puts first, and what else waits, into buf and returns the requests.
-// One that nobody waits for any more is not written.
-func (l *Ledger) gather(batch []*request, buf *bytes.Buffer, first *request) []*request {
+// gather returns first, and what else waits, and what that is to write. One that
+// nobody waits for any more is not written.
+func (l *Ledger) gather(batch []*request, bodies []chain.Body, first *request) ([]*request, []chain.Body) {
+	size := 0
 	for r, ok := first, true; ok; {
 		if err := r.ctx.Err(); err != nil {
 			r.done <- fmt.Errorf("ledger: nothing written: %w", err)
 		} else {
 			batch = append(batch, r)
-			buf.Write(r.line)
+			if r.body != nil {
+				bodies = append(bodies, r.body)
+			}
+			size += len(r.body)
 		}
-		if buf.Len() >= maxBatch {
+		if size >= maxBatch {
 			break
 		}
 		select {
@@ -207,7 +246,7 @@ func (l *Ledger) gather(batch []*request, buf *bytes.Buffer, first *request) []*
 			ok = false
 		}
 	}
-	return batch
+	return batch, bodies
 }
 
 // Ready implements ledger.Ledger. After a failure it asks the disk again, so
@@ -220,7 +259,10 @@ func (l *Ledger) Ready(ctx context.Context) error {
 	case closed:
 		return ErrClosed
 	case l.broken.Load() == nil:
-		return l.tail.inPlace()
+		if l.tail.inPlace() == nil {
+			return nil
+		}
+		return l.ask(ctx, nil) // pruned, or moved away
 	}
 	if err := probe(filepath.Dir(l.path)); err != nil {
 		return err
@@ -251,37 +293,13 @@ func (l *Ledger) Close() error {
 	l.closed = true
 	if first {
 		close(l.queue)
+		l.stop()
 	}
 	l.mu.Unlock()
 	<-l.ended
+	l.pruned.Wait()
 	if !first {
 		return nil
 	}
 	return l.tail.close()
-}
-
-// line is how an Entry is written. The version comes first in every line, of
-// this or a later version: see looksLikeLine.
-type line struct {
-	V int `json:"v"`
-	ledger.Entry
-}
-
-// version is the V of the lines written here. Members may be added to it
-// without a new one, as readers ignore what they do not know.
-const version = 1
-
-func encode(e ledger.Entry) ([]byte, error) {
-	if e.Event == "" || e.Consent == "" || e.At.IsZero() {
-		return nil, errors.New("ledger: an entry needs event, consent and time")
-	}
-	e.At, e.Until = e.At.UTC(), e.Until.UTC()
-	b, err := json.Marshal(line{V: version, Entry: e})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: encoding an entry: %w", err)
-	}
-	if len(b)+1 > MaxLine {
-		return nil, ErrTooLong
-	}
-	return append(b, '\n'), nil
 }

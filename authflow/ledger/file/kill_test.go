@@ -3,6 +3,7 @@ package file
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -11,16 +12,19 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
+	"github.com/kycvs/caddy-kycvs/authflow/ledger/chain"
 	"github.com/kycvs/caddy-kycvs/authflow/ledger/ledgertest"
 )
 
 // childPath and childName make the test binary a process that appends until
-// it is killed.
+// it is killed; with childPrunes it also removes old entries.
 const (
-	childPath = "KYCVS_TEST_LEDGER_PATH"
-	childName = "KYCVS_TEST_LEDGER_NAME"
+	childPath   = "KYCVS_TEST_LEDGER_PATH"
+	childName   = "KYCVS_TEST_LEDGER_NAME"
+	childPrunes = "KYCVS_TEST_LEDGER_PRUNES"
 )
 
 func TestMain(m *testing.M) {
@@ -42,21 +46,50 @@ func appendForever(path, name string) error {
 		return err
 	}
 	failed := make(chan error)
+	entry := ledgertest.Sample
+	if os.Getenv(childPrunes) != "" {
+		entry = lasting
+		go func() { failed <- pruneForever(l, path) }()
+	}
 	for w := range childWriters {
 		go func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%s-%d/%d", name, w, i)
-				if err := l.Append(context.Background(), ledgertest.Sample(id)); err != nil {
-					failed <- err
+				err := l.Append(context.Background(), entry(id))
+				if err == nil {
+					// One write, so that a line is there or not.
+					_, err = os.Stdout.WriteString(id + "\n")
 				}
-				// One write, so that a line is there or not.
-				if _, err := os.Stdout.WriteString(id + "\n"); err != nil {
+				if err != nil {
 					failed <- err
+					return
 				}
 			}
 		}()
 	}
 	return <-failed
+}
+
+// lasting is a Sample that retention carries over, however old it is.
+func lasting(consent string) ledger.Entry {
+	e := ledgertest.Sample(consent)
+	e.Until = time.Time{}
+	return e
+}
+
+// pruneForever adds entries that have ended, and removes them: every line there is
+// goes, and those that last are written again.
+func pruneForever(l *Ledger, path string) error {
+	e := ledgertest.Sample("ended")
+	before, now := e.At.AddDate(0, 0, 2), e.At.AddDate(0, 0, 1)
+	for {
+		if err := l.Append(context.Background(), e); err != nil {
+			return err
+		}
+		if _, err := prune(context.Background(), path, before, now); err != nil && !errors.Is(err, ErrPruning) {
+			return err
+		}
+	}
 }
 
 // child is a process that appends.
@@ -65,10 +98,10 @@ type child struct {
 	acked chan string // closed when the process is gone
 }
 
-func startChild(t *testing.T, path, name string) *child {
+func startChild(t *testing.T, path, name string, env ...string) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childPath+"="+path, childName+"="+name)
+	cmd.Env = append(os.Environ(), append(env, childPath+"="+path, childName+"="+name)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -140,10 +173,57 @@ func TestKillOneOfTwo(t *testing.T) {
 	}
 }
 
+// TestKillPruning kills one of two processes that share the file, while both
+// append and remove old entries: nothing that had to stay is lost or doubled.
+func TestKillPruning(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.jsonl")
+	rounds := 4
+	if testing.Short() {
+		rounds = 1
+	}
+	var acked []string
+	pruned := false
+	for round := range rounds {
+		a := startChild(t, path, fmt.Sprint("a", round), childPrunes+"=1")
+		b := startChild(t, path, fmt.Sprint("b", round), childPrunes+"=1")
+		var wg sync.WaitGroup
+		var ofA, ofB []string
+		wg.Go(func() { ofA = a.killAfter(t, 200) })
+		wg.Go(func() { ofB = b.killAfter(t, 1+rand.IntN(100)) })
+		wg.Wait()
+		acked = append(append(acked, ofA...), ofB...)
+
+		r, err := Verify(t.Context(), path, chain.Head{})
+		if err != nil || !r.Whole() {
+			t.Fatalf("the chain is broken: %v, %v", r.Problems, err)
+		}
+		pruned = pruned || r.Pruned != nil
+		there := map[string]int{}
+		l := open(t, path)
+		for _, e := range ledgertest.Collect(t, l) {
+			if e.Consent != "ended" {
+				there[e.Consent]++
+			}
+		}
+		l.Close()
+		for _, id := range acked {
+			if there[id] != 1 {
+				t.Fatalf("%s was acknowledged and is there %d times", id, there[id])
+			}
+		}
+	}
+	if !pruned && rounds > 1 {
+		t.Error("nothing was removed")
+	}
+}
+
 // checkAcked fails the test unless the ledger has all of acked, and at most
 // unacked entries besides.
 func checkAcked(t *testing.T, path string, acked []string, unacked int) {
 	t.Helper()
+	if r, err := Verify(t.Context(), path, chain.Head{}); err != nil || !r.Whole() {
+		t.Fatalf("the chain is broken: %v, %v", r.Problems, err)
+	}
 	l := open(t, path)
 	defer l.Close()
 	next := map[string]int{}

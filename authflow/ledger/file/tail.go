@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kycvs/caddy-kycvs/authflow/ledger/chain"
 )
 
 // disk is what a tail needs of its file, so that tests can make it fail.
@@ -32,15 +35,21 @@ type disk interface {
 // tail is the end of the file, where lines are added. One goroutine at a time
 // may use it, but for inPlace.
 type tail struct {
+	mu   sync.Mutex // over the exchange of disk
 	disk disk
 	log  *slog.Logger
+	// reopen opens the file that is at the path now. nil: that is not possible.
+	reopen func() (disk, error)
 
 	// end is where the file ended when this process last looked, after a
-	// newline.
-	end int64
+	// newline, and head is the line that ends there.
+	end  int64
+	head chain.Head
 	// failed is set from when a batch failed until it is cut off, durably. It is
 	// the file's length with what that batch left behind end.
 	failed *int64
+
+	buf []byte // of the last batch
 }
 
 // openTail opens or creates the file at path and repairs its last line.
@@ -52,20 +61,20 @@ func openTail(path string, log *slog.Logger) (*tail, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("ledger: %s is not a file: give the path of a file", path)
 	}
-	d, err := openDisk(path)
+	d, err := openDisk(path, os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: opening: %w", err)
 	}
-	t := &tail{disk: d, log: log}
+	t := &tail{disk: d, log: log, head: chain.Genesis(), reopen: func() (disk, error) { return openDisk(path, 0) }}
 	if err := t.open(path); err != nil {
-		d.Close()
+		t.disk.Close()
 		return nil, err
 	}
 	return t, nil
 }
 
 func (t *tail) open(path string) error {
-	if err := t.disk.Lock(); err != nil {
+	if err := t.lock(); err != nil {
 		return err
 	}
 	defer t.disk.Unlock()
@@ -86,22 +95,25 @@ func (t *tail) open(path string) error {
 	return nil
 }
 
-// append makes lines durable, all of them, or returns an error. No lines is
-// the question whether some could be.
-func (t *tail) append(lines []byte) error {
-	if err := t.disk.Lock(); err != nil {
+// append makes the lines of bodies durable, all of them, or returns an error. No
+// bodies is the question whether some could be.
+func (t *tail) append(bodies []chain.Body) error {
+	if err := t.lock(); err != nil {
 		return err
 	}
 	defer t.disk.Unlock()
-	if err := t.disk.InPlace(); err != nil {
-		return err
-	}
 	if err := t.repair(); err != nil {
 		return err
 	}
-	if len(lines) == 0 {
+	if len(bodies) == 0 {
 		return nil
 	}
+	lines, head := t.buf[:0], t.head
+	for _, b := range bodies {
+		lines, head = chain.Append(lines, head, b)
+		lines = append(lines, '\n')
+	}
+	t.buf = lines
 	n, err := t.disk.Write(lines)
 	if err == nil {
 		err = t.disk.Sync()
@@ -114,6 +126,56 @@ func (t *tail) append(lines []byte) error {
 		return errors.Join(err, t.repair())
 	}
 	t.end += int64(len(lines))
+	t.head = head
+	return nil
+}
+
+// lock takes the lock of the file that the path leads to. Where that is another
+// one than it was, because retention has put it there, it is used from now on.
+func (t *tail) lock() error {
+	for tries := 0; ; tries++ {
+		if err := t.disk.Lock(); err != nil {
+			return err
+		}
+		moved := t.disk.InPlace()
+		if moved == nil {
+			return nil
+		}
+		t.disk.Unlock()
+		if t.reopen == nil || tries == 3 {
+			return moved
+		}
+		if err := t.follow(); errors.Is(err, fs.ErrNotExist) {
+			return moved
+		} else if err != nil {
+			return errors.Join(moved, err)
+		}
+	}
+}
+
+// follow changes over to the file that is at the path now, if it goes on from
+// where this one was.
+func (t *tail) follow() error {
+	next, err := t.reopen()
+	if err != nil {
+		return fmt.Errorf("ledger: opening: %w", err)
+	}
+	if err := next.Lock(); err != nil {
+		next.Close()
+		return err
+	}
+	err = goesOn(next, t.head)
+	next.Unlock()
+	if err != nil {
+		next.Close()
+		return err
+	}
+	t.mu.Lock()
+	old := t.disk
+	t.disk = next
+	t.mu.Unlock()
+	old.Close()
+	t.end, t.failed = -1, nil // so that the head is read anew
 	return nil
 }
 
@@ -129,7 +191,7 @@ func (t *tail) repair() error {
 		return t.cutFailed(size)
 	case size == t.end:
 		return nil
-	case size < t.end:
+	case size < t.end: // whoever did that will be found out by a head that was noted
 		t.log.Error("the ledger is shorter than it was: somebody else removed lines", "bytes", t.end-size)
 	}
 	end, err := lastLineEnd(t.disk, size)
@@ -141,7 +203,19 @@ func (t *tail) repair() error {
 			"offset", end, "bytes", size-end)
 		return t.cut(end)
 	}
-	t.end = end
+	return t.setEnd(end)
+}
+
+// setEnd notes where the last line ends, and which it is.
+func (t *tail) setEnd(end int64) error {
+	if end == t.end {
+		return nil
+	}
+	l, err := lineBefore(t.disk, end)
+	if err != nil {
+		return err
+	}
+	t.end, t.head = end, l
 	return nil
 }
 
@@ -163,7 +237,10 @@ func (t *tail) cutFailed(size int64) error {
 // not believed: the cut is made again, even where the file already has that
 // length, so that the fsync has something to do and to fail at.
 func (t *tail) cut(end int64) error {
-	t.end, t.failed = end, &end
+	if err := t.setEnd(end); err != nil {
+		return err
+	}
+	t.failed = &end
 	if err := t.disk.Truncate(end); err != nil {
 		// Still as long as it was.
 		if size, err := t.disk.Size(); err == nil {
@@ -179,7 +256,12 @@ func (t *tail) cut(end int64) error {
 }
 
 // inPlace returns an error unless the path still leads to the file.
-func (t *tail) inPlace() error { return t.disk.InPlace() }
+func (t *tail) inPlace() error {
+	t.mu.Lock()
+	d := t.disk
+	t.mu.Unlock()
+	return d.InPlace()
+}
 
 func (t *tail) close() error {
 	if err := t.disk.Close(); err != nil {
@@ -191,6 +273,9 @@ func (t *tail) close() error {
 // lastLineEnd returns the offset behind the last newline before size. What
 // stands behind that must look like the beginning of a line.
 func lastLineEnd(r io.ReaderAt, size int64) (int64, error) {
+	if size == 0 {
+		return 0, nil
+	}
 	from := max(size-MaxLine, 0)
 	buf := make([]byte, min(size-from, 1)) // the usual case: the last byte is a newline
 	for {
@@ -212,8 +297,31 @@ func lastLineEnd(r io.ReaderAt, size int64) (int64, error) {
 	}
 }
 
-// lineStart is what every line begins with.
-const lineStart = `{"v":`
+// lineBefore returns the head that is the line which ends at end, behind its
+// newline.
+func lineBefore(r io.ReaderAt, end int64) (chain.Head, error) {
+	if end == 0 {
+		return chain.Genesis(), nil
+	}
+	for _, size := range []int64{1024, MaxLine + 1} {
+		from := max(end-size, 0)
+		buf := make([]byte, end-from)
+		if _, err := r.ReadAt(buf, from); err != nil {
+			return chain.Head{}, fmt.Errorf("ledger: reading the last line: %w", err)
+		}
+		buf = buf[:len(buf)-1]
+		i := bytes.LastIndexByte(buf, '\n')
+		if i < 0 && from > 0 {
+			continue // longer than that
+		}
+		l, err := chain.Read(buf[i+1:])
+		if err != nil {
+			return chain.Head{}, fmt.Errorf("ledger: the last line, to which the next one has to hold on: %w; run `caddy kycvs ledger verify`", err)
+		}
+		return l.Head(), nil
+	}
+	return chain.Head{}, errors.New("ledger: the last line is longer than a line can be: run `caddy kycvs ledger verify`")
+}
 
 // looksLikeLine returns whether b could be the beginning of a line, or what a
 // file system leaves where one was to be written: nothing or zeros.
@@ -221,14 +329,14 @@ func looksLikeLine(b []byte) bool {
 	if len(bytes.Trim(b, "\x00")) == 0 {
 		return true
 	}
-	n := min(len(b), len(lineStart))
-	return string(b[:n]) == lineStart[:n]
+	n := min(len(b), len(chain.Start))
+	return string(b[:n]) == chain.Start[:n]
 }
 
 // looksLikeLedger returns an error if the file begins with something else than
 // a line: then its last line must not be "repaired".
 func looksLikeLedger(r io.ReaderAt) error {
-	var buf [len(lineStart)]byte
+	var buf [len(chain.Start)]byte
 	n, err := r.ReadAt(buf[:], 0)
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("cannot be read: %w", err)
@@ -246,8 +354,9 @@ type osDisk struct {
 	rw   *os.File // reads and truncates, which not every system allows on w
 }
 
-func openDisk(path string) (*osDisk, error) {
-	w, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+// openDisk opens the file at path; flag is os.O_CREATE or nothing.
+func openDisk(path string, flag int) (*osDisk, error) {
+	w, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|flag, 0o600)
 	if err != nil {
 		return nil, err
 	}

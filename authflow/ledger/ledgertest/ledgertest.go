@@ -34,6 +34,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"Cancelled", testCancelled},
 		{"Concurrent", testConcurrent},
 		{"TwoInstances", testTwoInstances},
+		{"ByPhone", testByPhone},
 		{"ReplayStops", testReplayStops},
 		{"ReplayAppends", testReplayAppends},
 		{"ReplayWhileAppending", testReplayWhileAppending},
@@ -52,11 +53,14 @@ func Sample(consent string) ledger.Entry {
 		Consent: consent,
 		At:      at,
 		Person:  "0f1e2d3c",
+		Phone:   "q83vEjRWeJCrze8SNFZ4kA",
 		Partner: "mall",
 		Purpose: "Entry to the <mall> & \"more\": प्रवेश",
 		TxnID:   "3fa85f64-5717-4562-b3fc-2c963f66afa6",
 		Notice:  "2026-01",
 		Lang:    "hi-IN",
+		How:     "otp+sms",
+		Acting:  "ward",
 		Until:   at.Add(12 * time.Hour),
 	}
 }
@@ -90,7 +94,7 @@ func open(t *testing.T, o Opener) ledger.Ledger {
 	return l
 }
 
-func appendAll(t *testing.T, l ledger.Ledger, entries ...ledger.Entry) {
+func appendAll(t testing.TB, l ledger.Ledger, entries ...ledger.Entry) {
 	t.Helper()
 	for _, e := range entries {
 		if err := l.Append(t.Context(), e); err != nil {
@@ -121,11 +125,17 @@ func testRoundTrip(t *testing.T, o Opener) {
 	elsewhere := Sample("zone")
 	elsewhere.At = elsewhere.At.In(time.FixedZone("IST", 5*3600+1800))
 	odd := Sample("odd")
-	odd.Purpose = "a line\nand\r\nanother\u2028\x00\t{\"v\":1}\n"
-	appendAll(t, l, full, least, elsewhere, odd)
+	odd.Purpose = "a line\nand\r\nanother\u2028\x00\t{\"v\":2},\"was\":7,\"phone\":\"x\"\n"
+	used, refused := Sample("full"), Sample("")
+	used.Event = ledger.Used
+	refused.Event, refused.Reason = ledger.Refused, "no_record"
+	locked := ledger.Entry{Event: ledger.Locked, At: full.At, Phone: full.Phone}
+	unlocked := ledger.Entry{Event: ledger.Unlocked, At: full.At.Add(time.Hour), Phone: full.Phone}
+	all := []ledger.Entry{full, least, elsewhere, odd, used, refused, locked, unlocked}
+	appendAll(t, l, all...)
 	got := Collect(t, l)
-	wantEntries(t, got, full, least, elsewhere, odd)
-	if len(got) == 4 && !got[1].Until.IsZero() {
+	wantEntries(t, got, all...)
+	if len(got) == len(all) && !got[1].Until.IsZero() {
 		t.Errorf("a zero Until came back as %v", got[1].Until)
 	}
 }
@@ -149,17 +159,90 @@ func testReopen(t *testing.T, o Opener) {
 // record, and what comes after it must be.
 func testRefused(t *testing.T, o Opener) {
 	l := open(t, o)
-	noEvent, noConsent, noTime, tooLong := Sample("a"), Sample(""), Sample("c"), Sample("d")
-	noEvent.Event, noTime.At = "", time.Time{}
-	tooLong.Purpose = strings.Repeat("x", 64<<10)
-	for _, e := range []ledger.Entry{noEvent, noConsent, noTime, tooLong} {
-		if err := l.Append(t.Context(), e); err == nil {
-			t.Errorf("Append of %.100v: no error", e)
+	for _, test := range []struct {
+		name  string
+		spoil func(*ledger.Entry)
+	}{
+		{"no event", func(e *ledger.Entry) { e.Event = "" }},
+		{"an event that is not known", func(e *ledger.Entry) { e.Event = "shredded" }},
+		{"retention's event", func(e *ledger.Entry) { e.Event = "pruned" }},
+		{"no consent", func(e *ledger.Entry) { e.Consent = "" }},
+		{"no time", func(e *ledger.Entry) { e.At = time.Time{} }},
+		{"a time that JSON does not have", func(e *ledger.Entry) { e.At = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }},
+		{"an end that JSON does not have", func(e *ledger.Entry) { e.Until = time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC) }},
+		{"a purpose too long", func(e *ledger.Entry) { e.Purpose = strings.Repeat("x", 64<<10) }},
+		{"a consent too long", func(e *ledger.Entry) { e.Consent = strings.Repeat("x", 129) }},
+		{"no UTF-8", func(e *ledger.Entry) { e.Purpose = "\xff" }},
+		{"a lock without a phone", func(e *ledger.Entry) { e.Event, e.Phone = ledger.Locked, "" }},
+		{"a number in place of its hash", func(e *ledger.Entry) { e.Phone = "919876543210" }},
+		{"a number as it is written", func(e *ledger.Entry) { e.Phone = "+919876543210" }},
+		{"a phone that is no hash", func(e *ledger.Entry) { e.Phone = "a\"b" }},
+		{"a reason for what was not refused", func(e *ledger.Entry) { e.Reason = "no_record" }},
+	} {
+		e := Sample("refused")
+		test.spoil(&e)
+		if err := l.Append(t.Context(), e); !errors.Is(err, ledger.ErrInvalid) {
+			t.Errorf("Append with %s: got %v, want ErrInvalid", test.name, err)
 		}
 	}
 	good := Sample("good")
 	appendAll(t, l, good)
 	wantEntries(t, Collect(t, l), good)
+}
+
+// testByPhone finds what was proved with one number, and nothing else.
+func testByPhone(t *testing.T, o Opener) {
+	l := open(t, o)
+	const here, other = "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAB"
+	about := func(consent, phone string) ledger.Entry {
+		e := Sample(consent)
+		e.Phone = phone
+		return e
+	}
+	quotes := about("quotes", other)
+	quotes.Purpose = `"phone":"` + here + `"`
+	locked := ledger.Entry{Event: ledger.Locked, At: quotes.At, Phone: here}
+	appendAll(t, l, about("a", here), about("b", other), about("none", ""), quotes, locked, about("c", here+"A"), about("d", here))
+	collect := func(phone string) (all []ledger.Entry, err error) {
+		err = l.ByPhone(t.Context(), phone, func(e ledger.Entry) error {
+			all = append(all, e)
+			return nil
+		})
+		return all, err
+	}
+	for phone, want := range map[string][]ledger.Entry{
+		here:      {about("a", here), locked, about("d", here)},
+		other:     {about("b", other), quotes},
+		"nothing": nil,
+	} {
+		got, err := collect(phone)
+		if err != nil {
+			t.Errorf("ByPhone: %v", err)
+		}
+		wantEntries(t, got, want...)
+	}
+	for _, phone := range []string{"", "919876543210", "a\"b"} {
+		if got, err := collect(phone); err == nil || len(got) > 0 {
+			t.Errorf("ByPhone of what is no hash: %d entries and %v", len(got), err)
+		}
+	}
+	stop := errors.New("enough")
+	n := 0
+	err := l.ByPhone(t.Context(), here, func(ledger.Entry) error { n++; return stop })
+	if !errors.Is(err, stop) || n != 1 {
+		t.Errorf("ByPhone returned %v after %d entries, want %v after 1", err, n, stop)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.ByPhone(ctx, here, func(ledger.Entry) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("ByPhone: got %v, want context.Canceled", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ByPhone(t.Context(), here, func(ledger.Entry) error { return nil }); err == nil {
+		t.Error("ByPhone after Close: no error")
+	}
 }
 
 func testCancelled(t *testing.T, o Opener) {

@@ -9,10 +9,6 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/state"
 )
 
-// A counter is an int in go-cache, which needs no allocation below 256 and
-// whose life, set by the first charge, a later Increment leaves alone. There is
-// none that is 0: what has no charge has no window either.
-
 // usualBudgets is how many budgets one Take has at most without an allocation.
 const usualBudgets = 8
 
@@ -24,7 +20,7 @@ func (s *Store) Take(_ context.Context, budgets ...state.Budget) (exceeded []str
 		}
 	}
 	exceeded, err = s.take(budgets)
-	if err == state.ErrFull && s.counters.makeRoom() {
+	if err == state.ErrFull && s.counters.makeRoom(s.counters.sweepPart) {
 		exceeded, err = s.take(budgets)
 	}
 	return exceeded, err
@@ -43,11 +39,11 @@ func (s *Store) take(budgets []state.Budget) (exceeded []string, err error) {
 	slices.Sort(order)
 	order = slices.Compact(order)
 	for _, i := range order {
-		s.counters.shards[i].Lock()
+		s.counters.all[i].Lock()
 	}
 	defer func() {
 		for _, i := range order {
-			s.counters.shards[i].Unlock()
+			s.counters.all[i].Unlock()
 		}
 	}()
 
@@ -76,9 +72,9 @@ func (s *Store) take(budgets []state.Budget) (exceeded []string, err error) {
 		return nil, state.ErrFull
 	}
 	for _, b := range budgets {
-		s.charge(b.Key, b.Window)
+		s.counters.charge(b.Key, b.Window)
 		if b.Share > 0 {
-			s.charge(b.Of, b.Window)
+			s.counters.charge(b.Of, b.Window)
 		}
 	}
 	return exceeded, nil
@@ -87,34 +83,21 @@ func (s *Store) take(budgets []state.Budget) (exceeded []string, err error) {
 // used returns whether b is used up, and for how long, where the budgets before
 // it have been charged.
 func (s *Store) used(b state.Budget, before []state.Budget) (wait time.Duration, used bool) {
-	count, wait := s.count(b.Key, b.Window)
+	count, wait := s.counters.count(b.Key, b.Window)
 	count += charges(before, b.Key)
 	if b.Share <= 0 {
 		return wait, count >= b.Limit
 	}
-	of, wait := s.count(b.Of, b.Window)
+	of, wait := s.counters.count(b.Of, b.Window)
 	of += charges(before, b.Of)
 	return wait, of >= b.Limit && count*100 >= b.Share*of
 }
 
-// count returns the charges to a counter, whose shard is locked, and how long
-// they count: for window if there are none.
-func (s *Store) count(key state.Key, window time.Duration) (n int, left time.Duration) {
-	v, expires, ok := s.counters.shard(key).get(key)
-	if !ok {
-		return 0, window
-	}
-	return v.(int), time.Until(expires) + 1 // see put
-}
-
-// missing returns how many counters there will be more when key is charged. It
-// makes the room of one that has expired free.
+// missing returns how many counters there will be more when key is charged.
 func (s *Store) missing(key state.Key, before []state.Budget) int64 {
-	sh := s.counters.shard(key)
-	if _, _, ok := sh.get(key); ok || charges(before, key) > 0 {
+	if s.counters.has(key) || charges(before, key) > 0 {
 		return 0
 	}
-	sh.dropExpired(key)
 	return 1
 }
 
@@ -131,38 +114,10 @@ func charges(budgets []state.Budget, key state.Key) (n int) {
 	return n
 }
 
-// charge adds one to the counter, whose shard is locked and whose room is
-// reserved.
-func (s *Store) charge(key state.Key, window time.Duration) {
-	sh := s.counters.shard(key)
-	if _, err := sh.entries.IncrementInt(string(key[:]), 1); err != nil {
-		// There is none, or it expired since take looked: then it is still in
-		// the map, and put takes its place and its room.
-		sh.put(key, 1, window)
-	}
-}
-
 // GiveBack implements state.Store.
 func (s *Store) GiveBack(_ context.Context, returned ...state.Return) error {
 	for _, r := range returned {
-		s.giveBack(r)
+		s.counters.giveBack(r.Key, r.All)
 	}
 	return nil
-}
-
-func (s *Store) giveBack(r state.Return) {
-	sh := s.counters.shard(r.Key)
-	sh.Lock()
-	defer sh.Unlock()
-	v, _, ok := sh.get(r.Key)
-	if !ok {
-		return
-	}
-	if r.All || v.(int) <= 1 {
-		sh.delete(r.Key)
-		return
-	}
-	// The only error is that the counter expired since: then there is nothing
-	// to give back to.
-	_, _ = sh.entries.DecrementInt(string(r.Key[:]), 1)
 }

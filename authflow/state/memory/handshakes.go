@@ -16,7 +16,7 @@ func (s *Store) Create(_ context.Context, id state.Key, h state.Handshake, ttl t
 	}
 	r := newRecord(h)
 	err := s.create(id, r, ttl)
-	if err == state.ErrFull && s.handshakes.makeRoom() {
+	if err == state.ErrFull && s.handshakes.makeRoom(s.handshakes.sweepPart) {
 		err = s.create(id, r, ttl)
 	}
 	return err

@@ -5,9 +5,9 @@
 // room: whoever fills the store with new entries gets state.ErrFull, and the
 // counter that they would like forgotten stays until its window is over.
 //
-// Entries lie in shards, each an own go-cache under an own mutex. go-cache
+// Handshakes lie in shards, each an own go-cache under an own mutex. go-cache
 // knows about expiry; the mutex makes a step of several calls one step, which
-// go-cache alone does not. Its janitor is not used: it would run until a
+// go-cache alone does not. Counters lie in plain maps; see tally. Its janitor is not used: it would run until a
 // finalizer happens to stop it, and hold one lock over all entries.
 package memory
 
@@ -39,7 +39,7 @@ type Config struct {
 	// much memory they take together: one whose sealed part is too large for
 	// that counts as several. 0 means DefaultMaxHandshakes.
 	MaxHandshakes int
-	// MaxCounters is how many counters may be kept, about 150 bytes each.
+	// MaxCounters is how many counters may be kept, about 60 bytes each.
 	// 0 means DefaultMaxCounters.
 	MaxCounters int
 }
@@ -57,7 +57,7 @@ func (cfg *Config) fillDefaults() {
 // under testing/synctest.
 type Store struct {
 	handshakes *table
-	counters   *table
+	counters   *tally
 
 	close   sync.Once
 	closing chan struct{}
@@ -70,8 +70,8 @@ var _ state.Store = (*Store)(nil)
 func Open(cfg Config) *Store {
 	cfg.fillDefaults()
 	s := &Store{
-		handshakes: newTable(cfg.MaxHandshakes, func(v any) int64 { return v.(*record).weight() }),
-		counters:   newTable(cfg.MaxCounters, func(any) int64 { return 1 }),
+		handshakes: newTable(cfg.MaxHandshakes),
+		counters:   newTally(cfg.MaxCounters),
 		closing:    make(chan struct{}),
 		swept:      make(chan struct{}),
 	}

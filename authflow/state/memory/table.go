@@ -1,10 +1,7 @@
 package memory
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	cache "github.com/patrickmn/go-cache"
@@ -12,29 +9,13 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/state"
 )
 
-const (
-	// perShard is how many entries a shard of a full table holds, about: few
-	// enough that sweeping it keeps its lock for well under a millisecond.
-	perShard = 4096
-	// minShards keeps a small table from being one lock for every request.
-	minShards = 16
-	// fullSweepEvery is how often a full table is swept for a caller, so that a
-	// flood does not make each of its requests a walk over everything.
-	fullSweepEvery = time.Second
-	// unusedTTL is go-cache's default life of an entry, which put never asks for.
-	unusedTTL = time.Minute
-)
+// unusedTTL is go-cache's default life of an entry, which put never asks for.
+const unusedTTL = time.Minute
 
-// table is one kind of entry: sharded, expiring, bounded.
+// table is the handshakes: sharded, expiring, bounded.
 type table struct {
-	shards []shard
-	mask   uint16
-	max    atomic.Int64
-	weight func(any) int64
-	used   atomic.Int64 // sum of the weights, expired entries not yet swept included
-
-	opened   time.Time
-	lastFull atomic.Int64 // when a full table was last swept, since opened, or 0
+	bound
+	all []shard
 }
 
 // shard is a part of a table. Its lock must be held for whatever is done to
@@ -45,64 +26,26 @@ type shard struct {
 	_       [48]byte // keeps the locks of neighbours out of one cache line
 }
 
-func newTable(limit int, weight func(any) int64) *table {
-	n := max(minShards, 1<<bits.Len(uint((limit-1)/perShard)))
-	n = min(n, 1<<16)
-	t := &table{
-		shards: make([]shard, n),
-		mask:   uint16(n - 1),
-		weight: weight,
-		opened: time.Now(),
-	}
-	t.max.Store(int64(limit))
-	for i := range t.shards {
+func newTable(limit int) *table {
+	t := new(table)
+	t.init(limit)
+	t.all = make([]shard, t.shards)
+	for i := range t.all {
 		c := cache.New(unusedTTL, 0)
 		// The only place where room becomes free, whoever deletes.
-		c.OnEvicted(func(_ string, v any) { t.used.Add(-t.weight(v)) })
-		t.shards[i].entries = c
+		c.OnEvicted(func(_ string, v any) { t.used.Add(-v.(*record).weight()) })
+		t.all[i].entries = c
 	}
 	return t
 }
 
-// index returns the number of the shard that key belongs to. Keys are hashes,
-// so any of their bits spread them.
-func (t *table) index(key state.Key) int {
-	return int(binary.LittleEndian.Uint16(key[:]) & t.mask)
-}
-
-func (t *table) shard(key state.Key) *shard { return &t.shards[t.index(key)] }
-
-// reserve takes room for weight n, if there is that much.
-func (t *table) reserve(n int64) bool {
-	for {
-		used := t.used.Load()
-		if used+n > t.max.Load() {
-			return false
-		}
-		if t.used.CompareAndSwap(used, used+n) {
-			return true
-		}
-	}
-}
-
-// makeRoom is called with no lock held when reserve said no, and returns
-// whether it is worth asking again.
-func (t *table) makeRoom() bool {
-	now := int64(time.Since(t.opened)) + 1
-	last := t.lastFull.Load()
-	if last != 0 && now-last < int64(fullSweepEvery) || !t.lastFull.CompareAndSwap(last, now) {
-		return false
-	}
-	before := t.used.Load()
-	t.sweepPart(0, 1)
-	return t.used.Load() < before
-}
+func (t *table) shard(key state.Key) *shard { return &t.all[t.index(key)] }
 
 // sweepPart removes what has expired from every shard whose number is part,
 // modulo parts, one after the other.
 func (t *table) sweepPart(part, parts int) {
-	for i := part; i < len(t.shards); i += parts {
-		s := &t.shards[i]
+	for i := part; i < len(t.all); i += parts {
+		s := &t.all[i]
 		s.Lock()
 		s.entries.DeleteExpired()
 		s.Unlock()

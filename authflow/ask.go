@@ -54,6 +54,11 @@ func (f *Flow) Ask(ctx context.Context, a *Audience, by Asker, p Person, ret str
 	if len(problems) > 0 {
 		return Asked{}, fail(problems[0])
 	}
+	return f.begin(ctx, a, by, mobile, name, ret)
+}
+
+// begin begins a handshake with what was read.
+func (f *Flow) begin(ctx context.Context, a *Audience, by Asker, mobile registry.Mobile, name, ret string) (Asked, error) {
 	if a.Ended(f.Now()) {
 		return Asked{}, f.down(errPartnerEnded)
 	}

@@ -137,11 +137,18 @@ func (f *Flow) uncount(ctx context.Context, id state.Key) {
 // ends without an answer of the registry's, the handshake is opened again, so
 // that the same code can be entered once more.
 func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, proved bool, year int) (Granted, error) {
-	found, err := f.lookup(ctx, req, year)
 	id := entryKey(txn)
+	if f.Withdrawals.Locked(f.number(req.Mobile)) {
+		f.refused(ctx, a, txn, req, "locked")
+		f.forget(ctx, id)
+		f.Observer.Handshake("refused_locked")
+		return Granted{}, fail(Locked)
+	}
+	found, err := f.lookup(ctx, req, year)
 	var ambiguous *registry.AmbiguousError
 	switch {
 	case errors.Is(err, registry.ErrNoRecord):
+		f.refused(ctx, a, txn, req, "no_record")
 		f.forget(ctx, id)
 		f.Observer.Handshake("no_record")
 		return Granted{}, fail(NoRecord)
@@ -153,6 +160,7 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 			}
 			return Granted{}, &Error{Code: Ambiguous, Need: NeedBirthYear}
 		}
+		f.refused(ctx, a, txn, req, "ambiguous")
 		f.forget(ctx, id)
 		return Granted{}, fail(Ambiguous)
 	case err != nil:
@@ -165,6 +173,7 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 		Subject:  f.subjects.key(a.ID, found.Person),
 		Consent:  newID(),
 		TxnID:    txn,
+		Number:   f.number(req.Mobile),
 		Status:   uint8(found.Status),
 		AuthTime: now.Unix(),
 		Expires:  now.Add(a.Session).Unix(),
@@ -175,7 +184,9 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 		Consent: FormatID(p.Consent),
 		At:      now.UTC(),
 		Person:  FormatID(person),
+		Phone:   phoneOf(p.Number),
 		Partner: a.ID,
+		How:     HowOTP,
 		Purpose: a.Purpose,
 		TxnID:   FormatTxnID(txn),
 		Notice:  f.NoticeVersion(req.Lang),
@@ -219,20 +230,23 @@ func (f *Flow) reopen(ctx context.Context, id state.Key, proved bool) {
 // withdrawals.ErrNotShared says that it is durable and counts here, but that
 // other instances could not be told yet.
 func (f *Flow) Withdraw(ctx context.Context, a *Audience, p pass.Pass) error {
-	until := time.Unix(p.Expires, 0).UTC()
-	w := withdrawals.Withdrawal{Consent: p.Consent, Until: until}
-	if f.Withdrawals.Has(p.Consent) { // in a ledger already, but maybe not known everywhere
-		return f.share(ctx, w)
-	}
-	err := f.Ledger.Append(ctx, ledger.Entry{
-		Event:   ledger.Withdrawn,
+	return f.withdraw(ctx, ledger.Entry{
 		Consent: FormatID(p.Consent),
-		At:      f.Now().UTC(),
+		Phone:   phoneOf(p.Number),
 		Partner: a.ID,
 		TxnID:   FormatTxnID(p.TxnID),
-		Until:   until,
-	})
-	if err != nil {
+		How:     HowPage,
+		Until:   time.Unix(p.Expires, 0).UTC(),
+	}, p.Consent)
+}
+
+func (f *Flow) withdraw(ctx context.Context, e ledger.Entry, consent ID128) error {
+	w := withdrawals.Withdrawal{Consent: consent, Until: e.Until}
+	if f.Withdrawals.Has(consent) { // in a ledger already, but maybe not known everywhere
+		return f.share(ctx, w)
+	}
+	e.Event, e.At = ledger.Withdrawn, f.Now().UTC()
+	if err := f.Ledger.Append(ctx, e); err != nil {
 		return f.down(fmt.Errorf("writing the withdrawal to the ledger: %w", err))
 	}
 	f.Observer.Handshake("withdrawn")

@@ -23,6 +23,7 @@ const (
 	CrossOrigin     Code = "cross_origin"
 	NoRecord        Code = "no_record"
 	Ambiguous       Code = "ambiguous"
+	Locked          Code = "locked" // the number's owner has locked it; after the code
 	TooLarge        Code = "too_large"
 	StatusTooLow    Code = "status_too_low"
 	TooManyRequests Code = "too_many_requests"
@@ -36,7 +37,7 @@ func (c Code) HTTPStatus() int {
 		return http.StatusBadRequest
 	case OTPInvalid, OTPExpired, OTPAttempts, TxnUnknown:
 		return http.StatusUnauthorized
-	case CrossOrigin, NoRecord, Ambiguous, StatusTooLow:
+	case CrossOrigin, NoRecord, Ambiguous, Locked, StatusTooLow:
 		return http.StatusForbidden
 	case TooLarge:
 		return http.StatusRequestEntityTooLarge

@@ -131,11 +131,12 @@ type Flow struct {
 	seals    []*keyedHash // one for each secret, newest first
 
 	countries []int // whose numbers are read
+	uses      *uses
 }
 
 // New returns a Flow for the configuration. It touches nothing.
 func New(c Config) *Flow {
-	f := &Flow{Config: c}
+	f := &Flow{Config: c, uses: newUses()}
 	for _, k := range c.Secret.Keys("code") {
 		f.codes = append(f.codes, newKeyedHash(k))
 	}

@@ -221,6 +221,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	whole := pass.NewWhole(secret.Keys("cookie"))
 	minter := &authflow.Minter{Keys: p.keys, Observer: metrics()}
 	return &gate.Services{
+		Used:        func(a *authflow.Audience, p *pass.Pass) { flow.Used(a, p, authflow.HowGate) },
 		Minter:      minter,
 		Withdrawals: &withdrawn.Set,
 		Streams:     streams,

@@ -78,7 +78,8 @@ type Visit struct {
 	Attached bool
 	Pass     pass.Pass
 
-	audiences []*authflow.Audience
+	place     *place
+	audiences []*authflow.Audience // place's partners
 	cookie    string
 	entered   bool
 	handedOn  bool
@@ -199,15 +200,16 @@ func (g *Gate) decide(w http.ResponseWriter, r *http.Request, v *Visit, h *hold)
 	if r.Method == http.MethodTrace || r.Method == http.MethodConnect && !isWebSocketConnect(r) {
 		return BadMethod
 	}
-	if v.audiences == nil {
+	if v.place == nil {
 		var known bool
-		if v.audiences, known = s.audiences(r); !known {
+		if v.place, known = s.at(r); !known {
 			return Unavailable
 		}
+		v.audiences = v.place.partners
 	}
 	if isPage(v.Original.Path) {
 		v.Decision = Page
-		s.Services.Portal.ServeHTTP(w, r, &portal.Visit{Audiences: v.audiences, IP: v.IP, Cookie: v.cookie, Path: v.Original.Path, Query: v.Original.RawQuery})
+		s.Services.Portal.ServeHTTP(w, r, &portal.Visit{Audiences: v.audiences, Self: v.place.self, IP: v.IP, Cookie: v.cookie, Path: v.Original.Path, Query: v.Original.RawQuery})
 		return Page
 	}
 	rewritten := r.URL.Path != v.Original.Path || r.URL.RawPath != v.Original.RawPath || r.URL.RawQuery != v.Original.RawQuery
@@ -275,7 +277,7 @@ func (g *Gate) look(r *http.Request, v *Visit, h *hold) Decision {
 		v.Pass = p
 		return TooLow
 	}
-	*h = hold{gate: g, consent: p.Consent, ends: c.ends(&p)}
+	*h = hold{gate: g, consent: p.Consent, number: p.Number, ends: c.ends(&p)}
 	if !a.Until.IsZero() {
 		h.ends = min(h.ends, a.Until.Unix())
 	}

@@ -60,7 +60,7 @@ func (s *Site) Holds(r *http.Request, v *Visit, partner string) (pass.Pass, bool
 		}
 		p, _, err := jar.Find(a.Sealer)
 		c := Check{Session: a.Session}
-		if err == nil && c.counts(&p, now) && !s.Services.Withdrawals.Has(p.Consent) {
+		if err == nil && c.counts(&p, now) && !s.Services.Withdrawals.Ended(p.Consent, p.Number) {
 			return p, true
 		}
 	}
@@ -87,7 +87,7 @@ func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authfl
 	var s stamp
 	if signerErr == nil && sv.Remembered.get(&key, &s) {
 		if s.epoch != epoch {
-			if sv.Withdrawals.Has(s.Consent) {
+			if sv.Withdrawals.Ended(s.Consent, s.Number) {
 				return pass.Pass{}, false, nil
 			}
 			sv.Remembered.checked(&key, epoch)
@@ -111,7 +111,7 @@ func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authfl
 
 	jar := pass.ParseJar(sv.Whole, cookie)
 	p, _, err := jar.Find(a.Sealer)
-	if err != nil || !c.counts(&p, unix) || sv.Withdrawals.Has(p.Consent) {
+	if err != nil || !c.counts(&p, unix) || sv.Withdrawals.Ended(p.Consent, p.Number) {
 		return pass.Pass{}, false, nil
 	}
 	if signerErr != nil {
@@ -127,6 +127,9 @@ func (sv *Services) open(a *authflow.Audience, cookie string, c Check, m *authfl
 		s.Pass, s.id, s.kid, s.epoch, s.sigLength = p, m.ID, kidOf(m.Signer), epoch, n
 		s.issued, s.expires = m.IssuedAt, m.Expires
 		sv.Remembered.put(&key, &s)
+	}
+	if sv.Used != nil {
+		sv.Used(a, &p)
 	}
 	return p, true, nil
 }

@@ -33,8 +33,8 @@ const (
 
 	maxEach = 350 // bytes
 
-	// a slot: key, key id, subject, consent, txn, jti (16 each), four times (8
-	// each), epoch (4), status, signature length (2)
+	// a slot: key, key id (8), subject, consent, txn, jti (16 each), four times (8
+	// each), number (8), epoch (4), status, signature length (2)
 	offKID     = 16
 	offSubject = 24
 	offConsent = 40
@@ -44,10 +44,11 @@ const (
 	offEnds    = 96
 	offIssued  = 104
 	offExpires = 112
-	offEpoch   = 120
-	offStatus  = 124
-	offSigLen  = 125
-	offSig     = 127
+	offNumber  = 120
+	offEpoch   = 128
+	offStatus  = 132
+	offSigLen  = 133
+	offSig     = 135
 )
 
 type shard struct {
@@ -58,7 +59,7 @@ type shard struct {
 }
 
 // NewRemembered makes room for about n passes, with signatures of up to sigSize
-// bytes. The memory is taken from the system as it comes into use: 132 bytes
+// bytes. The memory is taken from the system as it comes into use: 140 bytes
 // and the signature for each slot, and two thirds more slots than passes, so
 // that one bucket in fifty overflows; but never more than maxEach bytes for each
 // pass, so that with longer signatures (RS256) fewer are remembered.
@@ -150,6 +151,7 @@ func (m *Remembered) get(key *[16]byte, s *stamp) bool {
 		s.Expires = int64(binary.LittleEndian.Uint64(b[offEnds:]))
 		s.issued = int64(binary.LittleEndian.Uint64(b[offIssued:]))
 		s.expires = int64(binary.LittleEndian.Uint64(b[offExpires:]))
+		s.Number = [8]byte(b[offNumber:])
 		s.epoch = binary.LittleEndian.Uint32(b[offEpoch:])
 		s.Status = b[offStatus]
 		s.sigLength = int(binary.LittleEndian.Uint16(b[offSigLen:]))
@@ -191,6 +193,7 @@ func (m *Remembered) put(key *[16]byte, s *stamp) {
 	binary.LittleEndian.PutUint64(b[offEnds:], uint64(s.Expires))
 	binary.LittleEndian.PutUint64(b[offIssued:], uint64(s.issued))
 	binary.LittleEndian.PutUint64(b[offExpires:], uint64(s.expires))
+	copy(b[offNumber:], s.Number[:])
 	binary.LittleEndian.PutUint32(b[offEpoch:], s.epoch)
 	b[offStatus] = s.Status
 	binary.LittleEndian.PutUint16(b[offSigLen:], uint16(s.sigLength))

@@ -31,9 +31,11 @@ type Services struct {
 	Remembered  *Remembered
 	Pages       *portal.Pages
 	Portal      *portal.Handler
-	Secret      authflow.Secret
-	Whole       *pass.Whole
-	Observer    Observer
+	// Used is told when an assertion was made from a pass, for the ledger.
+	Used     func(a *authflow.Audience, p *pass.Pass)
+	Secret   authflow.Secret
+	Whole    *pass.Whole
+	Observer Observer
 	// Issuer is the origin that issues assertions; "" for each site's own.
 	Issuer string
 	Now    func() time.Time
@@ -62,7 +64,7 @@ type Site struct {
 	PathsDiffer bool
 
 	keys    [][]byte
-	origins atomic.Pointer[map[origin][]*authflow.Audience]
+	origins atomic.Pointer[map[origin]*place]
 	mu      sync.Mutex
 }
 
@@ -73,10 +75,25 @@ type origin struct {
 	port   int
 }
 
+// place is a site at one origin.
+type place struct {
+	partners []*authflow.Audience // in the site's order
+	self     *authflow.Audience   // a person to themselves; see authflow.SelfID
+}
+
 // audiences returns the site's partners as they are at the origin the request
 // came to, in the site's order; false if the request's host is none of the
 // site's.
 func (s *Site) audiences(r *http.Request) ([]*authflow.Audience, bool) {
+	p, known := s.at(r)
+	if !known {
+		return nil, false
+	}
+	return p.partners, true
+}
+
+// at returns the site as it is at the origin the request came to.
+func (s *Site) at(r *http.Request) (*place, bool) {
 	o := origin{secure: r.TLS != nil}
 	if len(s.Hosts) > 0 {
 		host := hostOf(r.Host)
@@ -103,12 +120,12 @@ func (s *Site) audiences(r *http.Request) ([]*authflow.Audience, bool) {
 	return a, a != nil
 }
 
-// add makes the audiences of an origin, nil where there can be none. There are as many origins as a site
-// has hosts and listeners, so the map stays small.
-func (s *Site) add(o origin) []*authflow.Audience {
+// add makes the audiences of an origin, nil where there can be none. There are as
+// many origins as a site has hosts and listeners, so the map stays small.
+func (s *Site) add(o origin) *place {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := map[origin][]*authflow.Audience{}
+	known := map[origin]*place{}
 	if m := s.origins.Load(); m != nil {
 		for k, v := range *m {
 			known[k] = v
@@ -137,9 +154,14 @@ func (s *Site) add(o origin) []*authflow.Audience {
 		list[i] = &authflow.Audience{Partner: partner, Host: host, Issuer: issuer, Session: p.Session, TTL: p.TTL}
 		list[i].Seal(s.keys, bound)
 	}
-	known[o] = list
+	self := &authflow.Audience{
+		Partner: authflow.Partner{ID: authflow.SelfID, Name: host, Purpose: "a person's own record"},
+		Host:    host, Issuer: issuer, Session: authflow.SelfSession,
+	}
+	self.Seal(s.keys, bound)
+	known[o] = &place{list, self}
 	s.origins.Store(&known)
-	return list
+	return known[o]
 }
 
 func (o origin) String() string {

@@ -147,6 +147,7 @@ func (s *Streams) look(now time.Time) (left int) {
 type hold struct {
 	gate    *Gate
 	consent [16]byte
+	number  [8]byte
 	ends    int64 // seconds since the epoch
 }
 
@@ -277,7 +278,7 @@ func (e *stream) lookUp() {
 	}
 	e.epoch = epoch
 	for i := range e.holds {
-		if h := &e.holds[i]; e.set.Has(h.consent) {
+		if h := &e.holds[i]; e.set.Ended(h.consent, h.number) {
 			e.withdrawn = h
 			return
 		}

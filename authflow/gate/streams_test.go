@@ -138,17 +138,23 @@ func TestStreamsEndWithTheirPass(t *testing.T) {
 		}, nil, 4 * time.Minute, gate.Expired},
 		{"withdrawn", func(w *world) (string, []*gate.Gate) {
 			return w.cookie(w.mallPass(1, 5*time.Minute)), []*gate.Gate{w.gate(2)}
-		}, func(w *world) { w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{1}, Until: w.Now().Add(time.Hour)}) }, time.Minute, gate.Withdrawn},
+		}, func(w *world) {
+			w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{1}, Until: w.Now().Add(time.Hour)})
+		}, time.Minute, gate.Withdrawn},
 		{"the second partner's consent is withdrawn", func(w *world) (string, []*gate.Gate) {
 			g := w.gate(2)
 			g.Partner = 1
 			return w.cookie(w.mallPass(1, 5*time.Minute), w.passFor(2, "ward", "Ward", 4*time.Minute)), []*gate.Gate{w.gate(2), g}
-		}, func(w *world) { w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{2}, Until: w.Now().Add(time.Hour)}) }, time.Minute, gate.Withdrawn},
+		}, func(w *world) {
+			w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{2}, Until: w.Now().Add(time.Hour)})
+		}, time.Minute, gate.Withdrawn},
 		{"withdrawn where the gate is optional", func(w *world) (string, []*gate.Gate) {
 			g := w.gate(0)
 			g.Optional = true
 			return w.cookie(w.mallPass(1, 5*time.Minute)), []*gate.Gate{g}
-		}, func(w *world) { w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{1}, Until: w.Now().Add(time.Hour)}) }, time.Minute, gate.Withdrawn},
+		}, func(w *world) {
+			w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{1}, Until: w.Now().Add(time.Hour)})
+		}, time.Minute, gate.Withdrawn},
 		{"withdrawn where a new configuration has its stores", func(w *world) (string, []*gate.Gate) {
 			return w.cookie(w.mallPass(1, 5*time.Minute)), []*gate.Gate{w.gate(2)}
 		}, func(w *world) {
@@ -175,7 +181,9 @@ func TestStreamsEndWithTheirPass(t *testing.T) {
 		}, nil, 4 * time.Minute, gate.Expired},
 		{"somebody else withdraws", func(w *world) (string, []*gate.Gate) {
 			return w.cookie(w.mallPass(1, 12*time.Hour)), []*gate.Gate{w.gate(2)}
-		}, func(w *world) { w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{9}, Until: w.Now().Add(time.Hour)}) }, 0, 0},
+		}, func(w *world) {
+			w.Withdrawals.Add(withdrawals.Withdrawal{Consent: [16]byte{9}, Until: w.Now().Add(time.Hour)})
+		}, 0, 0},
 		{"without a pass where the gate is optional", func(w *world) (string, []*gate.Gate) {
 			g := w.gate(0)
 			g.Optional = true

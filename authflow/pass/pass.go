@@ -27,6 +27,7 @@ type Pass struct {
 	Subject  [16]byte // the person, as this partner alone knows them
 	Consent  [16]byte // the ledger's id of the consent it rests on
 	TxnID    [16]byte // the handshake
+	Number   [8]byte  // the mobile number, as withdrawals.Number knows it
 	Status   uint8    // 0, 1 or 2, as it was at AuthTime
 	AuthTime int64    // when the code was confirmed, seconds since the epoch
 	Expires  int64    // seconds since the epoch
@@ -43,14 +44,14 @@ var ErrInvalid = errors.New("pass: not valid here")
 const (
 	tagSize   = 3 // bytes; four characters of the token
 	nonceSize = 12
-	bodySize  = 1 + 16 + 16 + 16 + 8 + 8
+	bodySize  = 1 + 16 + 16 + 16 + 8 + 8 + 8
 	overhead  = 16
 	rawSize   = tagSize + nonceSize + bodySize + overhead
 	// TokenSize is the length of a sealed pass in characters.
 	TokenSize = (rawSize*8 + 5) / 6
 	tagChars  = 4
 
-	version = 1
+	version = 2
 )
 
 // Scope says what a pass is good for.
@@ -121,6 +122,7 @@ func (s *Sealer) Seal(p Pass) string {
 	b = append(b, p.Subject[:]...)
 	b = append(b, p.Consent[:]...)
 	b = append(b, p.TxnID[:]...)
+	b = append(b, p.Number[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(p.AuthTime))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.Expires))
 	raw = s.keys[0].aead.Seal(raw, raw[tagSize:tagSize+nonceSize], b, raw[:tagSize])
@@ -166,8 +168,9 @@ func (s *Sealer) Open(token string) (Pass, error) {
 			Subject:  [16]byte(b[1:17]),
 			Consent:  [16]byte(b[17:33]),
 			TxnID:    [16]byte(b[33:49]),
-			AuthTime: int64(binary.BigEndian.Uint64(b[49:57])),
-			Expires:  int64(binary.BigEndian.Uint64(b[57:65])),
+			Number:   [8]byte(b[49:57]),
+			AuthTime: int64(binary.BigEndian.Uint64(b[57:65])),
+			Expires:  int64(binary.BigEndian.Uint64(b[65:73])),
 		}, nil
 	}
 	return Pass{}, ErrInvalid

@@ -48,7 +48,9 @@ type Visit struct {
 	// Audiences are the site's partners at the origin that was asked, at least
 	// one.
 	Audiences []*authflow.Audience
-	IP        netip.Addr
+	// Self is for whoever wants to see what is recorded of their own number.
+	Self *authflow.Audience
+	IP   netip.Addr
 	// Cookie is the value of the pass cookie.
 	Cookie string
 	// Path and Query are those first asked for.
@@ -187,7 +189,7 @@ func (q *request) keep() time.Duration {
 // holds returns the pass this browser holds for an audience, if it counts.
 func (q *request) holds(a *authflow.Audience) (pass.Pass, bool) {
 	p, _, err := q.jar.Find(a.Sealer)
-	if err != nil || p.Expired(q.Now()) || q.Withdrawals.Has(p.Consent) {
+	if err != nil || p.Expired(q.Now()) || q.Withdrawals.Ended(p.Consent, p.Number) {
 		return pass.Pass{}, false
 	}
 	return p, true

@@ -92,6 +92,7 @@ func (q *request) answer(a *authflow.Audience, p *pass.Pass) (passAnswer, error)
 	if err != nil {
 		return passAnswer{}, err
 	}
+	q.Flow.Used(a, p, authflow.HowPage)
 	return passAnswer{
 		VaccinationStatus: int(p.Status),
 		Assertion:         m.Compact(),

@@ -89,6 +89,15 @@ func (s *Set) Has(consent [16]byte) bool {
 	return ok
 }
 
+// Ended tells whether whatever rests on the consent, for a person with that number,
+// counts no longer: the consent was withdrawn, or the number is locked.
+func (s *Set) Ended(consent [16]byte, number Number) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, withdrawn := s.until[consent]
+	return withdrawn || s.changes[number]%2 == 1
+}
+
 // all returns the withdrawals of consents on which something rests at the given
 // time, and the last change of each number.
 func (s *Set) all(now time.Time) []Withdrawal {

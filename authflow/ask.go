@@ -150,6 +150,7 @@ func (f *Flow) Resend(ctx context.Context, a *Audience, by Asker, txn ID128) (As
 		return Asked{}, f.down(fmt.Errorf("making a code: %w", err))
 	}
 	to := f.chargedTo(by, req.Mobile)
+	to.again = true
 	if err := f.take(ctx, to); err != nil {
 		return Asked{}, err
 	}

@@ -12,12 +12,14 @@ import (
 // charged names the counters of one code that is sent.
 type charged struct {
 	mobile, client, block state.Key
-	// own is the number's counter of one browser. It counts from the first code on,
-	// but holds nobody back until the browser has proven the number: known. Then it
-	// stands for mobile, so that somebody else who uses that up does not lock the
-	// number's owner out.
+	// own is the number's counter of one browser, from the first code on. It holds
+	// nobody back unless the browser has proven the number before, is known, and
+	// mobile is used up: then it stands for that, so that somebody else who uses it
+	// up does not lock the number's owner out.
 	own   state.Key
 	known bool
+	// again says that the code is another one in the same handshake.
+	again bool
 }
 
 // chargedTo returns whom a code to a number is charged to.
@@ -36,16 +38,19 @@ func (f *Flow) ownKey(mobile state.Key, browser ID128) state.Key {
 	return f.entries.key("own", string(mobile[:]), string(browser[:]))
 }
 
-// perMobile is a limit for a number: of the two counters one holds back, and
-// the other only counts.
-func perMobile(l Limit, name string, mobile, own state.Key, known bool) (everybody, browser state.Budget) {
-	everybody, browser = l.budget(name, mobile), l.budget(name, own)
-	counts := &browser
-	if known {
-		counts = &everybody
+// perMobile charges a limit for a number to both its counters, together with
+// others. The number's own holds back; where it does, and the browser is known,
+// the browser's does instead, up to most.
+func (f *Flow) perMobile(ctx context.Context, l Limit, name string, mobile, own state.Key, known bool, most int, others ...state.Budget) error {
+	everybody, browser := l.budget(name, mobile), l.budget("", own)
+	browser.RecordOnly = true
+	err := f.takeBudgets(ctx, append(others, everybody, browser)...)
+	if !known || limitOf(err) != name {
+		return f.limited(err)
 	}
-	counts.RecordOnly, counts.Name = true, ""
-	return everybody, browser
+	everybody.Name, everybody.RecordOnly = "", true
+	browser.Name, browser.RecordOnly, browser.Limit = name, false, min(most, l.Count)
+	return f.limited(f.takeBudgets(ctx, append(others, everybody, browser)...))
 }
 
 // phoneMark is what a browser keeps of a number that it has proven: nothing that
@@ -66,8 +71,7 @@ func (f *Flow) totalKey() state.Key { return f.entries.key("total") }
 func (f *Flow) take(ctx context.Context, c charged) error {
 	l := &f.Limits
 	var room [6]state.Budget
-	mobile, own := perMobile(l.CodesPerMobile, "codes_per_mobile", c.mobile, c.own, c.known)
-	budgets := append(room[:0], mobile, own,
+	budgets := append(room[:0],
 		l.CodesPerIP.budget("codes_per_ip", c.client),
 		l.CodesTotal.budget("codes_total", f.totalKey()))
 	if l.UnenteredPerIP.Percent > 0 {
@@ -76,15 +80,30 @@ func (f *Flow) take(ctx context.Context, c charged) error {
 	if l.UnenteredPerPrefix.Percent > 0 {
 		budgets = append(budgets, l.UnenteredPerPrefix.budget("unentered_per_prefix", c.block, f.under("sent", c.block)))
 	}
-	return f.takeBudgets(ctx, budgets...)
+	// A known browser of a number under attack has one code under way at a time, and
+	// what the handshake allows of others in its place.
+	most := 1
+	if c.again {
+		most = l.CodesPerMobile.Count
+	}
+	return f.perMobile(ctx, l.CodesPerMobile, "codes_per_mobile", c.mobile, c.own, c.known, most, budgets...)
 }
 
 // takeWrong charges a code that is about to be compared.
 func (f *Flow) takeWrong(ctx context.Context, c charged) error {
-	mobile, own := perMobile(f.Limits.WrongPerMobile, "wrong_per_mobile", f.under("wrong", c.mobile), f.under("wrong", c.own), c.known)
-	return f.takeBudgets(ctx, mobile, own)
+	l := f.Limits.WrongPerMobile
+	return f.perMobile(ctx, l, "wrong_per_mobile", f.under("wrong", c.mobile), f.under("wrong", c.own), c.known, l.Count)
 }
 
+// limitOf is the name of the limit that an error says is reached.
+func limitOf(err error) string {
+	if limit, ok := asLimit(err); ok {
+		return limit.Budget
+	}
+	return ""
+}
+
+// takeBudgets charges, and tells the observer of those that record only.
 func (f *Flow) takeBudgets(ctx context.Context, budgets ...state.Budget) error {
 	exceeded, err := f.State.Take(ctx, budgets...)
 	for _, name := range exceeded {
@@ -92,6 +111,11 @@ func (f *Flow) takeBudgets(ctx context.Context, budgets ...state.Budget) error {
 			f.Observer.Limit(name, false)
 		}
 	}
+	return err
+}
+
+// limited turns a store's answer into the handshake's.
+func (f *Flow) limited(err error) error {
 	if limit, ok := asLimit(err); ok {
 		f.Observer.Limit(limit.Budget, true)
 		f.Observer.Handshake("limited")
@@ -124,10 +148,11 @@ func (f *Flow) notSent(ctx context.Context, c charged) {
 }
 
 // right gives back what counts codes that are not entered, and forgets the
-// wrong ones.
+// wrong ones: of a known browser its own alone, or the owner of a number would
+// give whoever guesses at it new guesses with each visit.
 func (f *Flow) right(ctx context.Context, c charged) {
 	f.giveBack(ctx, append(f.entered(c),
-		state.Return{Key: f.under("wrong", c.mobile), All: true}, state.Return{Key: f.under("wrong", c.own), All: true})...)
+		state.Return{Key: f.under("wrong", c.mobile), All: !c.known}, state.Return{Key: f.under("wrong", c.own), All: true})...)
 }
 
 func (f *Flow) entered(c charged) []state.Return {

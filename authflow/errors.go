@@ -23,7 +23,8 @@ const (
 	CrossOrigin     Code = "cross_origin"
 	NoRecord        Code = "no_record"
 	Ambiguous       Code = "ambiguous"
-	Locked          Code = "locked" // the number's owner has locked it; after the code
+	Locked          Code = "locked"       // the number's owner has locked it; after the code
+	AtAuthority     Code = "at_authority" // what was asked for is with the authority, not here
 	TooLarge        Code = "too_large"
 	StatusTooLow    Code = "status_too_low"
 	TooManyRequests Code = "too_many_requests"
@@ -39,6 +40,8 @@ func (c Code) HTTPStatus() int {
 		return http.StatusUnauthorized
 	case CrossOrigin, NoRecord, Ambiguous, Locked, StatusTooLow:
 		return http.StatusForbidden
+	case AtAuthority:
+		return http.StatusNotFound
 	case TooLarge:
 		return http.StatusRequestEntityTooLarge
 	case TooManyRequests:
@@ -56,7 +59,7 @@ const NeedBirthYear = "birth_year"
 type Error struct {
 	Code         Code
 	RetryAfter   time.Duration // for TooManyRequests and Unavailable
-	AttemptsLeft int           // for OTPInvalid
+	AttemptsLeft int           // for OTPInvalid; of an Authority's, -1 where it does not say
 	Need         string        // for Ambiguous: NeedBirthYear, or nothing
 	// Partly says, of Unavailable, that what was asked is recorded and counts here,
 	// and will count everywhere once that is possible.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
+	"github.com/kycvs/caddy-kycvs/authflow/state"
 	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
 	"github.com/kycvs/caddy-kycvs/registry"
 )
@@ -45,13 +46,26 @@ func (f *Flow) number(m registry.Mobile) withdrawals.Number {
 func phoneOf(n withdrawals.Number) string { return "n" + base64.RawURLEncoding.EncodeToString(n[:]) }
 
 // AskSelf sends a code to a number whose owner wants to see what is recorded of
-// it. It costs what any code costs. a is a site's Self audience.
+// it. It costs what any code costs. a is a site's Self audience. AtAuthority where
+// an authority sends the codes: see RecordsAt.
 func (f *Flow) AskSelf(ctx context.Context, a *Audience, by Asker, mobile string) (Asked, error) {
+	if f.remote() {
+		return Asked{}, &Error{Code: AtAuthority, Cause: ErrAtAuthority}
+	}
 	m, err := f.parseMobile(mobile, true)
 	if err != nil {
 		return Asked{}, fail(MobileInvalid)
 	}
 	return f.begin(ctx, a, by, m, "", "")
+}
+
+// FingerprintSelf is Fingerprint for AskSelf; the error is MobileInvalid.
+func (f *Flow) FingerprintSelf(a *Audience, by Asker, mobile string) (ID128, error) {
+	m, err := f.parseMobile(mobile, false)
+	if err != nil {
+		return ID128{}, fail(MobileInvalid)
+	}
+	return f.entries.key("ask", string(by.Browser[:]), a.Host, a.ID, string(m)), nil
 }
 
 // ProveSelf takes the code. Neither registry nor ledger is asked.
@@ -186,6 +200,11 @@ func (f *Flow) Lock(ctx context.Context, self pass.Pass, locked bool) error {
 		return f.down(errNotSelf)
 	}
 	id, news := f.Withdrawals.Change(n, locked)
+	if news && !locked {
+		if err := f.takeUnlock(ctx, n); err != nil {
+			return err
+		}
+	}
 	if news {
 		e := ledger.Entry{Event: ledger.Locked, Consent: FormatID(id), Phone: phoneOf(n), At: f.Now().UTC(), How: "otp+sms"}
 		outcome := "locked"
@@ -201,6 +220,26 @@ func (f *Flow) Lock(ctx context.Context, self pass.Pass, locked bool) error {
 		e := unavailable(err)
 		e.Partly = true
 		return e
+	}
+	return nil
+}
+
+// Locking is never refused. Unlocking is, after so many times a day: each is an
+// entry that every instance remembers for ever.
+const (
+	maxUnlocks    = 20
+	unlocksWindow = 24 * time.Hour
+)
+
+// takeUnlock charges an unlocking.
+func (f *Flow) takeUnlock(ctx context.Context, n withdrawals.Number) error {
+	_, err := f.State.Take(ctx, state.Budget{Name: "unlocks_per_mobile", Key: f.entries.key("unlocks", string(n[:])), Limit: maxUnlocks, Window: unlocksWindow})
+	if limit, ok := asLimit(err); ok {
+		f.Observer.Handshake("limited")
+		return &Error{Code: TooManyRequests, RetryAfter: limit.RetryAfter, Cause: err}
+	}
+	if err != nil {
+		return f.down(err)
 	}
 	return nil
 }

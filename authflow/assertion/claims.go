@@ -32,4 +32,5 @@ type Claims struct {
 	Consent           string   `json:"consent"`            // the ledger's id of the consent it rests on
 	Purpose           string   `json:"purpose"`            // as the person was shown it
 	Authority         string   `json:"authority,omitempty"`
+	ActingFor         string   `json:"sa,omitempty"` // the sub-partner's id, where the partner acts for another
 }

@@ -14,6 +14,8 @@ import (
 // as its algorithm and key id, never as the key.
 type Signer struct {
 	jose   jose.Signer
+	key    jose.SigningKey // for SignAs
+	public jose.JSONWebKey
 	alg    jose.SignatureAlgorithm
 	keyID  string
 	header string
@@ -44,16 +46,17 @@ func NewSigner(key jose.JSONWebKey) (*Signer, error) {
 		return nil, errors.New(`assertion: the key's use is not "sig"`)
 	}
 
-	s := &Signer{alg: alg, keyID: id, size: 64}
+	s := &Signer{
+		key:    jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key.Key, KeyID: id}},
+		public: jose.JSONWebKey{Key: public.Key, KeyID: id, Algorithm: key.Algorithm, Use: "sig"},
+		alg:    alg, keyID: id, size: 64,
+	}
 	if k, ok := public.Key.(*rsa.PublicKey); ok {
 		s.size = k.Size()
 	}
 	// Only the key and its id go in: go-jose puts nothing else of a JWK into the
 	// header, but then nothing else can come to be in it either.
-	s.jose, err = jose.NewSigner(
-		jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key.Key, KeyID: id}},
-		(&jose.SignerOptions{}).WithType(Type),
-	)
+	s.jose, err = jose.NewSigner(s.key, (&jose.SignerOptions{}).WithType(Type))
 	if err != nil {
 		return nil, errors.New("assertion: the JOSE library does not take this key")
 	}

@@ -32,15 +32,25 @@ type Variable struct {
 // NewTemplate takes a Signer's Header and the texts that all assertions made
 // with it share; authority is empty where the gate has its own registry.
 func NewTemplate(header, iss, aud, purpose, authority string) *Template {
-	head := appendString([]byte(`{"iss":`), iss)
+	return NewTemplateOf(header, Claims{Issuer: iss, Audience: aud, Purpose: purpose, Authority: authority})
+}
+
+// NewTemplateOf is NewTemplate with the texts in their Claims: Issuer, Audience,
+// Purpose, Authority and ActingFor. The others are not looked at.
+func NewTemplateOf(header string, texts Claims) *Template {
+	head := appendString([]byte(`{"iss":`), texts.Issuer)
 	head = append(head, `,"aud":`...)
-	head = appendString(head, aud)
+	head = appendString(head, texts.Audience)
 	head = append(head, `,"sub":"`...)
 
-	tail := appendString([]byte(`","purpose":`), purpose)
-	if authority != "" {
+	tail := appendString([]byte(`","purpose":`), texts.Purpose)
+	if texts.Authority != "" {
 		tail = append(tail, `,"authority":`...)
-		tail = appendString(tail, authority)
+		tail = appendString(tail, texts.Authority)
+	}
+	if texts.ActingFor != "" {
+		tail = append(tail, `,"sa":`...)
+		tail = appendString(tail, texts.ActingFor)
 	}
 	tail = append(tail, '}')
 
@@ -48,7 +58,7 @@ func NewTemplate(header, iss, aud, purpose, authority string) *Template {
 		header: header + ".",
 		head:   string(head),
 		tail:   string(tail),
-		same:   Claims{Issuer: iss, Audience: aud, Purpose: purpose, Authority: authority},
+		same:   Claims{Issuer: texts.Issuer, Audience: texts.Audience, Purpose: texts.Purpose, Authority: texts.Authority, ActingFor: texts.ActingFor},
 	}
 }
 

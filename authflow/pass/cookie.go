@@ -19,7 +19,7 @@ import (
 const (
 	CookieName       = "__Host-kycvs"
 	CookieNamePlain  = "kycvs"
-	maxTokens        = 8
+	maxTokens        = 9 // eight partners, and a number that was proven
 	maxCookieSize    = 4096
 	browserSize      = 48
 	browserMark      = "b"

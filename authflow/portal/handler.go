@@ -36,6 +36,7 @@ type Handler struct {
 	Now    func() time.Time
 
 	crossOrigin http.CrossOriginProtection
+	records     records
 }
 
 // Notice names who answers for the data.
@@ -67,6 +68,31 @@ type request struct {
 	lang   string
 	json   bool
 	fields map[string]string
+	self   bool // the request is about a person's own record
+}
+
+// address is one of the addresses below Prefix.
+type address struct {
+	get   bool // GET and HEAD, not POST
+	self  bool // about a person's own record
+	serve func(*request)
+}
+
+var addresses = map[string]address{
+	"":         {get: true, serve: (*request).consent},
+	"pass":     {get: true, serve: (*request).pass},
+	"receipt":  {get: true, serve: (*request).receipt},
+	"notice":   {get: true, serve: (*request).notice},
+	"otp":      {serve: (*request).otp},
+	"verify":   {serve: (*request).verify},
+	"withdraw": {serve: (*request).withdraw},
+
+	consentsPage:             {get: true, self: true, serve: (*request).consents},
+	consentsPage + "/otp":    {self: true, serve: (*request).selfOTP},
+	consentsPage + "/verify": {self: true, serve: (*request).selfVerify},
+	consentsPage + "/end":    {self: true, serve: (*request).selfEnd},
+	consentsPage + "/lock":   {self: true, serve: (*request).selfLock},
+	consentsPage + "/leave":  {self: true, serve: (*request).selfLeave},
 }
 
 // ServeHTTP answers a request below Prefix. It always answers.
@@ -81,20 +107,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, v *Visit) {
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return
 	}
-	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	allow := http.MethodPost
-	switch page {
-	case "jwks.json":
+	if page == "jwks.json" {
 		h.Keys.ServeHTTP(w, r)
 		return
-	case "", "pass", "notice":
-		allow = "GET, HEAD"
-	case "otp", "verify", "withdraw":
-	default:
+	}
+	at, known := addresses[page]
+	if !known || at.self && v.Self == nil {
 		q.refuse(http.StatusNotFound, RefusalNotFound)
 		return
 	}
-	if get != (allow != http.MethodPost) || !get && r.Method != http.MethodPost {
+	q.self = at.self
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if get != at.get || !get && r.Method != http.MethodPost {
+		allow := http.MethodPost
+		if at.get {
+			allow = "GET, HEAD"
+		}
 		w.Header().Set("Allow", allow)
 		q.refuse(http.StatusMethodNotAllowed, RefusalMethod)
 		return
@@ -113,20 +141,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, v *Visit) {
 			q.lang = Negotiate(r.Header.Get("Accept-Language"), lang)
 		}
 	}
-	switch page {
-	case "":
-		q.consent()
-	case "pass":
-		q.pass()
-	case "notice":
-		q.notice()
-	case "otp":
-		q.otp()
-	case "verify":
-		q.verify()
-	case "withdraw":
-		q.withdraw()
+	if at.self {
+		if there := q.Flow.RecordsAt(v.Self); there != "" {
+			q.elsewhere(there)
+			return
+		}
 	}
+	at.serve(q)
 }
 
 // audience finds the site's partner of that id, the first where none is named;
@@ -205,27 +226,36 @@ func (q *request) fail(err error) {
 	}
 	SetRetryAfter(q.Header(), e.RetryAfter)
 	back := Prefix
-	if e.Partly {
+	switch {
+	case q.self, e.Code == authflow.Locked:
+		back = Prefix + consentsPage
+	case e.Partly:
 		back = Prefix + "pass"
 	}
-	q.page(e.Code.HTTPStatus(), ErrorView{Code: wordOf(e), RetryAfter: e.RetryAfter, Back: back})
+	q.page(e.Code.HTTPStatus(), ErrorView{Code: q.wordOf(e), RetryAfter: e.RetryAfter, Back: back})
 }
 
 // wordOf names the text that says what went wrong.
-func wordOf(e *authflow.Error) string {
-	if e.Partly {
+func (q *request) wordOf(e *authflow.Error) string {
+	switch {
+	case e.Partly && q.self:
+		return "self_partly"
+	case e.Partly:
 		return "withdrawn_partly"
 	}
 	return string(e.Code)
 }
 
 func (q *request) problem(e *authflow.Error) {
-	p := Problem{Status: e.Code.HTTPStatus(), Code: e.Code, Detail: Message(q.lang, wordOf(e)), Need: e.Need, RetryAfter: e.RetryAfter}
+	p := Problem{Status: e.Code.HTTPStatus(), Code: e.Code, Detail: Message(q.lang, q.wordOf(e)), Need: e.Need, RetryAfter: e.RetryAfter}
 	if wait := waitText(q.lang, e.RetryAfter); wait != "" {
 		p.Detail += " " + wait
 	}
 	if e.Code == authflow.OTPInvalid {
 		p.AttemptsLeft = &e.AttemptsLeft
+	}
+	if e.Code == authflow.Locked {
+		p.Unlock = Prefix + consentsPage
 	}
 	WriteProblem(q, q.r, p)
 }

@@ -33,7 +33,7 @@ func (q *request) verify() {
 			return
 		}
 		q.fail(err)
-	case e.Code == authflow.NoRecord, e.Code == authflow.Ambiguous && e.Need == "":
+	case e.Code == authflow.NoRecord, e.Code == authflow.Locked, e.Code == authflow.Ambiguous && e.Need == "":
 		q.fail(err)
 	default:
 		q.codeProblem(a, txn, e)
@@ -85,6 +85,9 @@ type passAnswer struct {
 	VaccinationStatus int    `json:"vaccination_status"`
 	Assertion         string `json:"assertion"`
 	ExpiresAt         string `json:"expires_at"`
+	// Receipt is left out where what was shown to the person cannot be looked up
+	// now.
+	Receipt string `json:"receipt,omitempty"`
 }
 
 func (q *request) answer(a *authflow.Audience, p *pass.Pass) (passAnswer, error) {
@@ -114,8 +117,7 @@ func (q *request) pass() {
 	if q.json {
 		p, ok := q.holds(a)
 		if !ok {
-			q.Header().Set("WWW-Authenticate", "KYCVS")
-			WriteProblem(q, q.r, Problem{Status: http.StatusUnauthorized, Detail: Text(q.lang, "empty.text"), Start: q.start(a)})
+			q.empty(a)
 			return
 		}
 		if !q.Withdrawals.Current(q.Now()) {
@@ -127,10 +129,16 @@ func (q *request) pass() {
 			q.fail(err)
 			return
 		}
+		if f, err := q.facts(a, &p); err == nil {
+			if _, answer.Receipt, err = q.signed(f); err != nil {
+				q.fail(err)
+				return
+			}
+		}
 		q.writeJSON(http.StatusOK, answer)
 		return
 	}
-	view := PassView{WithdrawFor: q.forField(a)}
+	view := PassView{WithdrawFor: q.forField(a), Controller: q.Notice.Controller, Contact: q.Notice.Contact, Grievance: q.Notice.Grievance}
 	held := false
 	for _, other := range append([]*authflow.Audience{a}, q.visit.Audiences...) {
 		p, ok := q.holds(other)
@@ -144,10 +152,13 @@ func (q *request) pass() {
 			view.Consent = authflow.FormatID(p.Consent)
 			view.Given, view.Expires = time.Unix(p.AuthTime, 0), time.Unix(p.Expires, 0)
 			view.WithdrawFor = q.forField(other)
+			if s, err := q.shown(&p); err == nil {
+				view.Version, view.Shown = s.notice, s.lang
+			}
 		}
 	}
 	if !held {
-		q.page(http.StatusUnauthorized, EmptyPassView{For: q.forField(a)})
+		q.empty(a)
 		return
 	}
 	q.page(http.StatusOK, view)
@@ -170,12 +181,7 @@ func (q *request) withdraw() {
 	}
 	p, _, err := q.jar.Find(a.Sealer)
 	if err != nil {
-		if q.json {
-			q.Header().Set("WWW-Authenticate", "KYCVS")
-			WriteProblem(q, q.r, Problem{Status: http.StatusUnauthorized, Detail: Text(q.lang, "empty.text"), Start: q.start(a)})
-			return
-		}
-		q.page(http.StatusUnauthorized, EmptyPassView{For: q.forField(a)})
+		q.empty(a)
 		return
 	}
 	if err := q.Flow.Withdraw(q.r.Context(), a, p); err != nil {

@@ -175,6 +175,10 @@ func (q *request) showCode(status int, a *authflow.Audience, asked authflow.Aske
 		Dead:          asked.AttemptsLeft == 0,
 		Trial:         q.Trial,
 		NeedBirthYear: asked.Proved,
+		Own:           q.self,
+	}
+	if q.self {
+		view.For = ""
 	}
 	if problem != nil {
 		view.Problem = &CodeProblem{Code: string(problem.Code), RetryAfter: problem.RetryAfter}

@@ -29,6 +29,7 @@ type desk struct {
 	*test.World
 	handler   *portal.Handler
 	audiences []*authflow.Audience
+	self      *authflow.Audience
 	cookie    string // what the browser holds
 }
 
@@ -54,13 +55,14 @@ func newDeskOf(t testing.TB, w *test.World, partners ...string) *desk {
 	for _, p := range partners {
 		d.audiences = append(d.audiences, w.Audience("mall.example", p, "Entry by "+p))
 	}
+	d.self = w.Audience("mall.example", authflow.SelfID, "a person's own record")
 	return d
 }
 
 func (d *desk) do(r *http.Request) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	d.handler.ServeHTTP(rec, r, &portal.Visit{
-		Audiences: d.audiences, IP: netip.MustParseAddr("192.0.2.1"), Cookie: d.cookie, Path: r.URL.Path, Query: r.URL.RawQuery,
+		Audiences: d.audiences, Self: d.self, IP: netip.MustParseAddr("192.0.2.1"), Cookie: d.cookie, Path: r.URL.Path, Query: r.URL.RawQuery,
 	})
 	for _, c := range rec.Result().Cookies() {
 		if c.Name == pass.CookieNamePlain {

@@ -113,5 +113,5 @@ func jsonFields(body []byte) (map[string]string, error) {
 // any other value that is no string.
 var known = map[string]bool{
 	"mobile_number": true, "full_name": true, "consent": true, "return": true, "for": true,
-	"txnId": true, "otp": true, "birth_year": true, "lang": true,
+	"txnId": true, "otp": true, "birth_year": true, "lang": true, "locked": true,
 }

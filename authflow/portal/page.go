@@ -29,7 +29,7 @@ import (
 var templateFiles embed.FS
 
 // pageNames are the templates that a View can name.
-var pageNames = []string{"consent", "code", "pass", "empty", "withdrawn", "notice", "error"}
+var pageNames = []string{"consent", "code", "pass", "empty", "withdrawn", "notice", "error", "self", "record"}
 
 // Pages renders Views. It is safe for concurrent use.
 type Pages struct {
@@ -84,7 +84,7 @@ func NewPages() (*Pages, error) {
 // another origin, to log in, say, they would be stuck on it after the right
 // code. So that page goes without.
 func (p *Pages) policy(v View) string {
-	if _, leadsBack := v.(CodeView); leadsBack {
+	if code, leadsBack := v.(CodeView); leadsBack && !code.Own {
 		return strings.Replace(p.csp, formsHere, "", 1)
 	}
 	return p.csp

@@ -13,7 +13,7 @@ import (
 
 // noticeEdition changes when the meaning of the notice does; the hash after it
 // changes with every letter.
-const noticeEdition = "1"
+const noticeEdition = "2"
 
 // NoticeVersion names what was shown to a person who consented, for the
 // ledger: the edition, and 12 hexadecimal digits of a hash over the short and

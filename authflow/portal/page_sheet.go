@@ -25,6 +25,8 @@ type sheet struct {
 	LanguagePage string
 	NoticeLink   string
 	PassLink     string
+	ConsentsLink string
+	ReceiptLink  string
 	StartLink    string
 }
 
@@ -40,7 +42,12 @@ func newSheet(all *catalogue, words *language, v View) *sheet {
 		s.NoticeLink = s.link("/.kycvs/notice", "", f.partFor)
 	}
 	s.PassLink = s.link("/.kycvs/pass", "", f.partFor)
+	s.ConsentsLink = s.link(Prefix+consentsPage, "", "")
+	s.ReceiptLink = s.link(Prefix+"receipt", "", f.partFor)
 	s.StartLink = s.link("/.kycvs/", f.ret, f.partFor)
+	if f.own {
+		s.StartLink = s.ConsentsLink
+	}
 	return s
 }
 
@@ -309,8 +316,13 @@ var ist = time.FixedZone("IST", 5*60*60+30*60)
 // Time writes day, month and year as in India, in the time's own zone; one
 // that is in UTC, as on most servers, is shown as Indian time.
 func (s *sheet) Time(t time.Time) stamp {
-	if name, offset := t.Zone(); name == "UTC" && offset == 0 {
-		t = t.In(ist)
-	}
+	t = s.inZone(t)
 	return stamp{t.Format(time.RFC3339), t.Format("02-01-2006, 15:04 MST")}
+}
+
+func (s *sheet) inZone(t time.Time) time.Time {
+	if name, offset := t.Zone(); name == "UTC" && offset == 0 {
+		return t.In(ist)
+	}
+	return t
 }

@@ -23,7 +23,7 @@ var contractCodes = []string{
 	"consent_required", "mobile_invalid", "name_invalid", "otp_missing", "bad_request",
 	"otp_invalid", "otp_expired", "otp_attempts", "txn_unknown",
 	"cross_origin", "no_record", "ambiguous", "too_large", "status_too_low",
-	"too_many_requests", "unavailable", "withdrawn_partly",
+	"too_many_requests", "unavailable", "locked", "at_authority", "withdrawn_partly", "self_partly",
 }
 
 var refusalKinds = []RefusalKind{
@@ -170,7 +170,7 @@ func TestSentencesAreShort(t *testing.T) {
 
 // usedElsewhere are keys that no template names: they are put together in
 // code, or for other packages.
-var usedElsewhere = regexp.MustCompile(`^(lang\.|time\.|sms\.|purpose\.default$|status\.[012](\.more)?$|need\.[012]$|error\.|common\.(wait|this_site|start|start_again|check_again|back)$|(code|birth)\.title$|birth\.wrong$)`)
+var usedElsewhere = regexp.MustCompile(`^(lang\.|time\.|sms\.|purpose\.default$|status\.[012](\.more)?$|need\.[012]$|error\.|common\.(wait|this_site|start|start_again|check_again|back)$|(code|birth)\.title$|birth\.wrong$|record\.(how|reason)\.|common\.consents$)`)
 
 func TestTemplatesAndTextsAgree(t *testing.T) {
 	english := allLanguages(t)[0].texts
@@ -404,7 +404,7 @@ func TestBrokenCatalogues(t *testing.T) {
 
 func TestNoticeVersion(t *testing.T) {
 	en, hi := NoticeVersion("en"), NoticeVersion("hi")
-	if !regexp.MustCompile(`^1-[0-9a-f]{12}$`).MatchString(en) {
+	if !regexp.MustCompile(`^2-[0-9a-f]{12}$`).MatchString(en) {
 		t.Errorf("version %q", en)
 	}
 	if en == hi {

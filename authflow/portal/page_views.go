@@ -33,6 +33,8 @@ type frame struct {
 	codeLength   int
 	controller   string
 	version      string // of the notice; empty for NoticeVersion
+	page         int    // of the record, from 1
+	own          bool   // about a person's own record: starting again is there
 }
 
 // level is a line that names a status in words.
@@ -103,13 +105,15 @@ type CodeView struct {
 	Trial        bool // the code is in the log, and the page says so
 	// NeedBirthYear asks for birth_year in place of the code, which was right.
 	NeedBirthYear bool
+	// Own says that the code opens a person's own record, not a site.
+	Own bool
 }
 
 func (v CodeView) frame() frame {
 	f := frame{
 		name: "code", partner: v.Partner, ret: v.Return, partFor: v.For,
 		inForm: !v.Dead, problem: v.Problem != nil,
-		titleKey: "code.title", codeLength: v.CodeLength,
+		titleKey: "code.title", codeLength: v.CodeLength, own: v.Own,
 	}
 	if v.NeedBirthYear {
 		f.titleKey = "birth.title"
@@ -141,13 +145,19 @@ type PassView struct {
 	Given   time.Time
 	Expires time.Time
 	Others  []OtherPass
+	// Version is of the notice that was shown, Shown its language (BCP 47); empty
+	// where they are not known.
+	Version, Shown string
+	// Controller, Contact and Grievance are as in NoticeView.
+	Controller, Contact, Grievance string
 	// WithdrawFor is the partner's id where the site has several, else empty.
 	WithdrawFor string
 	Return      string // the path to go on to; empty for none
 }
 
 func (v PassView) frame() frame {
-	return frame{name: "pass", partner: v.Partner, ret: v.Return, partFor: v.WithdrawFor, languagePage: "/.kycvs/pass"}
+	return frame{name: "pass", partner: v.Partner, ret: v.Return, partFor: v.WithdrawFor, languagePage: "/.kycvs/pass",
+		controller: cmp.Or(v.Controller, v.Partner)}
 }
 
 // OtherPass is a pass for another partner in the same browser.
@@ -264,6 +274,8 @@ func (v ErrorView) frame() frame {
 	switch v.Code {
 	case "otp_expired", "otp_attempts", "txn_unknown", "cross_origin":
 		f.onwardKey = "common.start_again"
+	case "locked":
+		f.onwardKey = "common.consents"
 	}
 	return f
 }

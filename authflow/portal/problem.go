@@ -25,6 +25,7 @@ type Problem struct {
 	Start        string `json:"start,omitempty"`
 	AttemptsLeft *int   `json:"attempts_left,omitempty"`
 	Need         string `json:"need,omitempty"`
+	Unlock       string `json:"unlock,omitempty"` // of Locked: the page to unlock the number
 
 	RetryAfter time.Duration `json:"-"`
 }

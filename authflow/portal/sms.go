@@ -18,7 +18,11 @@ const maxVariable = 40
 // (https://wicg.github.io/sms-one-time-codes/). Name and purpose are cut where
 // they are long; the host never is.
 func SMS(lang string, a *authflow.Audience, code string) string {
-	text := Text(lang, "sms.text", "code", code, "partner", shorten(a.Name), "purpose", shorten(a.Purpose))
+	purpose := a.Purpose
+	if a.ID == authflow.SelfID { // by the same template: operators register no other
+		purpose = Text(lang, "sms.self")
+	}
+	text := Text(lang, "sms.text", "code", code, "partner", shorten(a.Name), "purpose", shorten(purpose))
 	return text + "\n\n@" + a.Host + " #" + code
 }
 

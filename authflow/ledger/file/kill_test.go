@@ -183,7 +183,8 @@ func TestKillPruning(t *testing.T) {
 	}
 	var acked []string
 	pruned := false
-	for round := range rounds {
+	// on a busy machine, until something was removed before the kill came
+	for round := 0; round < rounds || !pruned && round < 50; round++ {
 		a := startChild(t, path, fmt.Sprint("a", round), childPrunes+"=1")
 		b := startChild(t, path, fmt.Sprint("b", round), childPrunes+"=1")
 		var wg sync.WaitGroup
@@ -212,7 +213,7 @@ func TestKillPruning(t *testing.T) {
 			}
 		}
 	}
-	if !pruned && rounds > 1 {
+	if !pruned {
 		t.Error("nothing was removed")
 	}
 }

@@ -107,6 +107,15 @@ type Store interface {
 	// forgotten, its window with it.
 	GiveBack(ctx context.Context, returned ...Return) error
 
+	// Append adds an entry to the end of the list under key, which it begins if
+	// there is none, and keeps the whole list for ttl from now. ErrFull where the
+	// list has most entries already, or the store's bound is reached. The Store only
+	// keeps entries; the caller seals them.
+	Append(ctx context.Context, key Key, entry []byte, most int, ttl time.Duration) error
+	// List returns the entries of the list under key, oldest first, and none if
+	// there is no list.
+	List(ctx context.Context, key Key) ([][]byte, error)
+
 	// Ready returns nil if the store answers now, else why not.
 	Ready(ctx context.Context) error
 }

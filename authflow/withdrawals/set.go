@@ -24,6 +24,9 @@ type Withdrawal struct {
 	// Until is when whatever rests on the consent has ended by itself, in whole
 	// seconds. A consent always has an end.
 	Until time.Time
+	// At is when it was withdrawn, as far as that is known; zero for now. It does not
+	// travel to other instances.
+	At time.Time
 }
 
 // Set is what one instance knows: the withdrawals of consents on which
@@ -35,6 +38,7 @@ type Set struct {
 	mu      sync.RWMutex
 	until   map[[16]byte]int64 // seconds since the epoch
 	swept   int
+	news    []News
 	changes map[Number]uint16 // how often a number was locked or unlocked
 }
 
@@ -66,6 +70,9 @@ func (s *Set) Add(w Withdrawal) bool {
 		s.until = make(map[[16]byte]int64)
 	}
 	s.until[w.Consent] = ends
+	if !ok {
+		s.addNews(w)
+	}
 	// sweep when the set has doubled, so that it stays in proportion to what is
 	// in use without a goroutine of its own
 	if len(s.until) > 2*s.swept+1024 {
@@ -76,6 +83,7 @@ func (s *Set) Add(w Withdrawal) bool {
 			}
 		}
 		s.swept = len(s.until)
+		s.sweepNews()
 	}
 	s.epoch.Add(1)
 	return true
@@ -140,7 +148,7 @@ func (s *Set) Learn(ctx context.Context, l ledger.Ledger, now time.Time) error {
 		if err != nil || len(raw) != 16 {
 			return errors.New("ledger: a withdrawal, or a number's lock, has no id")
 		}
-		s.Add(Withdrawal{Consent: [16]byte(raw), Until: e.Until})
+		s.Add(Withdrawal{Consent: [16]byte(raw), Until: e.Until, At: e.At})
 		return nil
 	})
 }

@@ -43,11 +43,12 @@ func (s *Store) with(id state.Key, f func(*shard, *record) error) error {
 	sh := s.handshakes.shard(id)
 	sh.Lock()
 	defer sh.Unlock()
-	v, _, ok := sh.get(id)
+	v, _, _ := sh.get(id)
+	r, ok := v.(*record)
 	if !ok {
 		return state.ErrNotFound
 	}
-	return f(sh, v.(*record))
+	return f(sh, r)
 }
 
 // Load implements state.Store.

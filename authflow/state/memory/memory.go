@@ -37,7 +37,7 @@ const (
 type Config struct {
 	// MaxHandshakes is how many handshakes may be under way, and, in KiB, how
 	// much memory they take together: one whose sealed part is too large for
-	// that counts as several. 0 means DefaultMaxHandshakes.
+	// that counts as several, and so does a list. 0 means DefaultMaxHandshakes.
 	MaxHandshakes int
 	// MaxCounters is how many counters may be kept, about 60 bytes each.
 	// 0 means DefaultMaxCounters.

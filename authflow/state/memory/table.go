@@ -18,6 +18,12 @@ type table struct {
 	all []shard
 }
 
+// weighed is what a table keeps: a record or a list.
+type weighed interface {
+	// weight returns how many units of Config.MaxHandshakes it takes.
+	weight() int64
+}
+
 // shard is a part of a table. Its lock must be held for whatever is done to
 // entries.
 type shard struct {
@@ -33,7 +39,7 @@ func newTable(limit int) *table {
 	for i := range t.all {
 		c := cache.New(unusedTTL, 0)
 		// The only place where room becomes free, whoever deletes.
-		c.OnEvicted(func(_ string, v any) { t.used.Add(-v.(*record).weight()) })
+		c.OnEvicted(func(_ string, v any) { t.used.Add(-v.(weighed).weight()) })
 		t.all[i].entries = c
 	}
 	return t

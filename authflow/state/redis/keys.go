@@ -11,6 +11,7 @@ import (
 // looks at several in one step; the board's keys together.
 //
 //	kycvs:{kfmD0_VqHh3yNoZ1uuBQuQ}    a handshake
+//	kycvs:{kfmD0_VqHh3yNoZ1uuBQuQ}:l  a list
 //	kycvs:{c}:kfmD0_VqHh3yNoZ1uuBQuQ  a counter
 //	kycvs:{w}:head, :log, :until      the board
 type keys struct {
@@ -34,6 +35,8 @@ func (k keys) ofHandshake(id state.Key) string {
 	b = base64.RawURLEncoding.AppendEncode(b, id[:])
 	return string(append(b, '}'))
 }
+
+func (k keys) ofList(key state.Key) string { return k.ofHandshake(key) + ":l" }
 
 func (k keys) ofCounter(key state.Key) string {
 	b := make([]byte, 0, len(k.counter)+keyText)

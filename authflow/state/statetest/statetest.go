@@ -97,6 +97,11 @@ var tests = []struct {
 	{"TakeShare", testTakeShare},
 	{"TakeShareAllOrNone", testTakeShareAllOrNone},
 	{"TakeRecordOnly", testTakeRecordOnly},
+
+	{"List", testList},
+	{"ListIsACopy", testListCopy},
+	{"ListExpiry", testListExpiry},
+	{"ListParallel", testListParallel},
 }
 
 // key returns a key that nobody has used.

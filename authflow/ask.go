@@ -65,13 +65,16 @@ func (f *Flow) begin(ctx context.Context, a *Audience, by Asker, mobile registry
 	if len(ret) > MaxReturn {
 		ret = ""
 	}
+	if f.remote() {
+		return f.beginRemote(ctx, a, by, mobile, name, ret)
+	}
 	code, err := newCode(f.OTP.Length)
 	if err != nil {
 		return Asked{}, f.down(fmt.Errorf("making a code: %w", err))
 	}
 	now := f.Now()
 	txn := newTxnID()
-	to := f.chargedTo(by, mobile)
+	to := f.chargedTo(a, by, mobile)
 	h := state.Handshake{
 		Scope:       scope(txn, by.Browser, a),
 		Code:        f.codeHash(0, txn, wireHash(code)),
@@ -81,7 +84,7 @@ func (f *Flow) begin(ctx context.Context, a *Audience, by Asker, mobile registry
 		Mobile:      to.mobile,
 		Client:      to.client,
 	}
-	req := request{Partner: a.ID, Mobile: mobile, Name: name, Lang: by.Lang, Return: ret, Known: to.known}
+	req := request{Partner: a.ID, Mobile: mobile, Name: name, Lang: by.Lang, Return: ret, Known: to.known, Call: newCall(a, by)}
 	if h.Sealed, err = f.seal(txn, req); err != nil {
 		return Asked{}, f.down(err)
 	}
@@ -93,7 +96,13 @@ func (f *Flow) begin(ctx context.Context, a *Audience, by Asker, mobile registry
 		f.notSent(ctx, to)
 		return Asked{}, f.down(err)
 	}
+	if err := f.noteAsked(ctx, a, txn, req); err != nil {
+		f.notSent(ctx, to)
+		f.forget(ctx, id)
+		return Asked{}, err
+	}
 	if err := f.send(ctx, a, by.Lang, txn, mobile, code, h.Sends, to); err != nil {
+		f.noteOutcome(ctx, a, txn, req, outcome{Code: Unavailable})
 		if derr := f.State.Delete(ctx, id); derr != nil {
 			f.Logger.WarnContext(ctx, "a handshake whose code was not sent could not be removed; it ends by itself", "error", derr)
 		}
@@ -107,6 +116,11 @@ func (f *Flow) begin(ctx context.Context, a *Audience, by Asker, mobile registry
 // gives the budgets back; one known later gives them back then.
 func (f *Flow) send(ctx context.Context, a *Audience, lang string, txn ID128, mobile registry.Mobile, code string, n int, to charged) error {
 	text, lang := f.Text(lang, a, code)
+	if a.Frame != "" {
+		// The text ends with the origin-bound line, which names the frame last
+		// (https://wicg.github.io/sms-one-time-codes/, section 4).
+		text += " %" + a.Frame
+	}
 	m := sms.Message{
 		To:    string(mobile),
 		Text:  text,
@@ -134,10 +148,13 @@ func (f *Flow) Resend(ctx context.Context, a *Audience, by Asker, txn ID128) (As
 	if err != nil {
 		return Asked{}, err
 	}
-	if h.Proved {
+	if h.Proved || by.Txn != "" && by.Txn != req.callerTxn() {
 		return Asked{}, fail(TxnUnknown)
 	}
-	if h.Tries >= f.OTP.Attempts {
+	if a, err = f.actingOf(a, req); err != nil {
+		return Asked{}, err
+	}
+	if h.Tries >= f.attempts(req) {
 		return Asked{}, fail(OTPAttempts)
 	}
 	now := f.Now()
@@ -145,11 +162,14 @@ func (f *Flow) Resend(ctx context.Context, a *Audience, by Asker, txn ID128) (As
 		f.Observer.Handshake("limited")
 		return Asked{}, &Error{Code: TooManyRequests, RetryAfter: wait}
 	}
+	if f.remote() {
+		return f.resendRemote(ctx, a, by, txn, h, req)
+	}
 	code, err := newCode(f.OTP.Length)
 	if err != nil {
 		return Asked{}, f.down(fmt.Errorf("making a code: %w", err))
 	}
-	to := f.chargedTo(by, req.Mobile)
+	to := f.chargedTo(a, by, req.Mobile)
 	to.again = true
 	if err := f.take(ctx, to); err != nil {
 		return Asked{}, err
@@ -234,8 +254,9 @@ func (f *Flow) asked(txn ID128, h state.Handshake, req request, now time.Time) A
 		MaskedMobile: req.Mobile.Masked(),
 		ExpiresIn:    max(0, h.CodeExpires.Sub(now)),
 		ResendAfter:  max(0, h.NextSend.Sub(now)),
-		AttemptsLeft: max(0, f.OTP.Attempts-h.Tries),
+		AttemptsLeft: max(0, f.attempts(req)-h.Tries),
 		Return:       req.Return,
 		Proved:       h.Proved,
+		CallerTxn:    req.callerTxn(),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
+	"github.com/kycvs/caddy-kycvs/registry"
 )
 
 // Partner is who relies on an answer, for one purpose.
@@ -17,6 +18,16 @@ type Partner struct {
 	Purpose string // as the person is shown it
 	// Until is when the partner's registration ends; zero for never.
 	Until time.Time
+	// Programs are what the partner's programs may do, if it has any.
+	Programs Programs
+	// NameMatch says when a name is taken for a registered one, where that is
+	// different from what Config says.
+	NameMatch *registry.NameMatch
+	// SubPartners are those that the partner may act for.
+	SubPartners []SubPartner
+	// Authority is whose answers are given on to the partner; "" where they are our
+	// own.
+	Authority string
 }
 
 // Ended tells whether the partner is no longer served.
@@ -29,6 +40,10 @@ type Audience struct {
 	// Host is the site's host as it was matched, never as a client sent it: it
 	// stands in the text message and bounds the passes.
 	Host string
+	// Frame is the authority's host where the handshake is shown in a frame, which
+	// the text message then names behind Host, the page's that holds it; "" outside
+	// a frame.
+	Frame string
 	// Issuer is the origin that issues assertions here.
 	Issuer string
 	// Session is how long a pass lasts.
@@ -40,16 +55,33 @@ type Audience struct {
 	// Salt tells this audience from others in what is remembered in memory.
 	Salt ID128
 
+	// Acting is whom the partner acts for; the zero SubPartner stands for itself.
+	// See For.
+	Acting SubPartner
+
+	acting    map[string]*Audience // by the sub-partner's id
 	templates templates
 }
 
 // Seal gives the audience its Sealer and its Salt. keys are the secrets' for
 // passes, newest first; site is what a pass is bound to beside the partner.
 func (a *Audience) Seal(keys [][]byte, site string) {
-	a.Sealer = pass.NewSealer(keys, pass.Scope{Site: site, Partner: a.ID, Purpose: a.Purpose})
+	bound := site
+	if a.Authority != "" {
+		// a pass that rests on somebody else's answer, or on our own, is none here
+		site += " by " + a.Authority
+	}
+	who := a.ID
+	if a.Acting.ID != "" {
+		who += "/" + a.Acting.ID // no id has a slash
+	}
+	a.Sealer = pass.NewSealer(keys, pass.Scope{Site: site, Partner: who, Purpose: a.Purpose})
 	id := a.Sealer.ID()
 	sum := sha256.Sum256(append(id[:], a.Issuer...))
 	copy(a.Salt[:], sum[:])
+	for _, sp := range a.SubPartners {
+		a.addActing(sp, keys, bound)
+	}
 }
 
 // ID128 is a random or derived identifier.

@@ -64,6 +64,33 @@ func digitValue(r rune) byte {
 	return 0
 }
 
+// hashed begins a code that is given as its hash.
+const hashed = "sha256:"
+
+// HashedCode is a Proof's Code where a program has sent the code's SHA-256 in
+// lower-case hex, as CoWIN's clients do, in place of the code; false if it is
+// none.
+func HashedCode(hexed string) (code string, ok bool) {
+	if len(hexed) != 2*sha256.Size || strings.Trim(hexed, "0123456789abcdef") != "" {
+		return "", false
+	}
+	return hashed + hexed, true
+}
+
+// wireOf returns the wire form of a code that was typed, or given as its hash;
+// false if it is no code of that length, and then no guess either.
+func wireOf(entered string, length int) (wire string, ok bool) {
+	if hexed, given := strings.CutPrefix(entered, hashed); given {
+		_, ok = HashedCode(hexed)
+		return hexed, ok
+	}
+	code, ok := ReadCode(entered, length)
+	if !ok {
+		return "", false
+	}
+	return wireHash(code), true
+}
+
 // wireHash is the form in which CoWIN's clients send a code: SHA-256 in
 // lower-case hex. It protects nothing (six digits are found in half a second)
 // and is never kept; the keyed hash that is kept is made from it, so that both

@@ -19,6 +19,9 @@ import (
 type Proof struct {
 	Code      string
 	BirthYear string
+	// Txn is Asker.Txn, where the caller gives it again: another one is as an unknown
+	// handshake.
+	Txn string
 }
 
 // Granted is the answer to a finished handshake.
@@ -29,6 +32,10 @@ type Granted struct {
 	// Phone is what the browser may keep, so that nobody else can lock its owner
 	// out of the number: see Asker.Phones.
 	Phone ID128
+	// Audience is whom the pass is for: the partner, acting for whom it said.
+	Audience *Audience
+	// CallerTxn is Asker.Txn.
+	CallerTxn string
 }
 
 // Confirm counts the code, compares it, spends it, asks the registry, writes
@@ -41,9 +48,22 @@ func (f *Flow) Confirm(ctx context.Context, a *Audience, browser ID128, txn ID12
 	if a.Ended(f.Now()) {
 		return Granted{}, f.down(errPartnerEnded)
 	}
+	if proof.Txn != "" {
+		if _, req, err := f.load(ctx, a, browser, txn); err != nil {
+			return Granted{}, err
+		} else if req.callerTxn() != proof.Txn {
+			return Granted{}, fail(TxnUnknown)
+		}
+	}
 	h, req, err := f.count(ctx, a, browser, txn, proof.Code)
 	if err != nil {
 		return Granted{}, err
+	}
+	if a, err = f.actingOf(a, req); err != nil {
+		return Granted{}, err
+	}
+	if f.remote() {
+		return f.confirmRemote(ctx, a, browser, txn, h, req, proof)
 	}
 	var year int
 	if h.Proved {
@@ -70,7 +90,7 @@ func (f *Flow) Confirm(ctx context.Context, a *Audience, browser ID128, txn ID12
 // the code is not to be compared. One that awaits a birth year is returned
 // uncounted.
 func (f *Flow) count(ctx context.Context, a *Audience, browser, txn ID128, typed string) (h state.Handshake, req request, err error) {
-	if _, ok := ReadCode(typed, f.OTP.Length); !ok {
+	if _, ok := wireOf(typed, f.OTP.Length); !ok {
 		h, req, err = f.load(ctx, a, browser, txn)
 		if err == nil && !h.Proved {
 			err = fail(OTPMissing)
@@ -90,7 +110,7 @@ func (f *Flow) count(ctx context.Context, a *Audience, browser, txn ID128, typed
 	}
 	switch {
 	case h.Proved:
-	case h.Tries > f.OTP.Attempts:
+	case h.Tries > f.attempts(req):
 		f.Observer.Handshake("dead")
 		return h, req, fail(OTPAttempts)
 	case !f.Now().Before(h.CodeExpires):
@@ -103,15 +123,18 @@ func (f *Flow) count(ctx context.Context, a *Audience, browser, txn ID128, typed
 
 // compare spends the code, which has been counted, or says why not.
 func (f *Flow) compare(ctx context.Context, txn ID128, h state.Handshake, browser ID128, req request, typed string) error {
-	code, _ := ReadCode(typed, f.OTP.Length)
+	wire, _ := wireOf(typed, f.OTP.Length)
 	id := entryKey(txn)
 	to := charged{mobile: h.Mobile, client: h.Client, block: f.blockKey(req.Mobile), own: f.ownKey(h.Mobile, browser), known: req.Known}
+	if req.how() == HowAPI {
+		to.partner = f.entries.key("partner", req.Partner)
+	}
 	if err := f.takeWrong(ctx, to); err != nil {
 		f.uncount(ctx, id)
 		return err
 	}
 	for i := range f.codes {
-		right, err := f.State.Spend(ctx, id, f.codeHash(i, txn, wireHash(code)))
+		right, err := f.State.Spend(ctx, id, f.codeHash(i, txn, wire))
 		switch {
 		case errors.Is(err, state.ErrNotFound):
 			f.giveBack(ctx, state.Return{Key: f.under("wrong", to.mobile)}, state.Return{Key: f.under("wrong", to.own)})
@@ -124,7 +147,7 @@ func (f *Flow) compare(ctx context.Context, txn ID128, h state.Handshake, browse
 		}
 	}
 	f.Observer.Handshake("wrong")
-	return &Error{Code: OTPInvalid, AttemptsLeft: max(0, f.OTP.Attempts-h.Tries)}
+	return &Error{Code: OTPInvalid, AttemptsLeft: max(0, f.attempts(req)-h.Tries)}
 }
 
 func (f *Flow) uncount(ctx context.Context, id state.Key) {
@@ -140,15 +163,17 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 	id := entryKey(txn)
 	if f.Withdrawals.Locked(f.number(req.Mobile)) {
 		f.refused(ctx, a, txn, req, "locked")
+		f.noteOutcome(ctx, a, txn, req, outcome{Code: Locked})
 		f.forget(ctx, id)
 		f.Observer.Handshake("refused_locked")
 		return Granted{}, fail(Locked)
 	}
-	found, err := f.lookup(ctx, req, year)
+	found, err := f.lookup(ctx, a, req, year)
 	var ambiguous *registry.AmbiguousError
 	switch {
 	case errors.Is(err, registry.ErrNoRecord):
 		f.refused(ctx, a, txn, req, "no_record")
+		f.noteOutcome(ctx, a, txn, req, outcome{Code: NoRecord})
 		f.forget(ctx, id)
 		f.Observer.Handshake("no_record")
 		return Granted{}, fail(NoRecord)
@@ -161,6 +186,7 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 			return Granted{}, &Error{Code: Ambiguous, Need: NeedBirthYear}
 		}
 		f.refused(ctx, a, txn, req, "ambiguous")
+		f.noteOutcome(ctx, a, txn, req, outcome{Code: Ambiguous})
 		f.forget(ctx, id)
 		return Granted{}, fail(Ambiguous)
 	case err != nil:
@@ -171,7 +197,7 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 	now := f.Now()
 	p := pass.Pass{
 		Subject:  f.subjects.key(a.ID, found.Person),
-		Consent:  newID(),
+		Consent:  f.newConsent(a.ID),
 		TxnID:    txn,
 		Number:   f.number(req.Mobile),
 		Status:   uint8(found.Status),
@@ -186,12 +212,13 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 		Person:  FormatID(person),
 		Phone:   phoneOf(p.Number),
 		Partner: a.ID,
-		How:     HowOTP,
+		How:     req.how(),
+		Acting:  a.Acting.ID,
 		Purpose: a.Purpose,
 		TxnID:   FormatTxnID(txn),
-		Notice:  f.NoticeVersion(req.Lang),
+		Notice:  f.noticeOf(a, req),
 		Lang:    req.Lang,
-		Until:   time.Unix(p.Expires, 0).UTC(),
+		Until:   req.reliedOn(time.Unix(p.Expires, 0), now).UTC(),
 	})
 	if err != nil {
 		f.reopen(ctx, id, proved)
@@ -199,17 +226,23 @@ func (f *Flow) answer(ctx context.Context, a *Audience, txn ID128, req request, 
 	}
 	f.forget(ctx, id)
 	f.Observer.Handshake("confirmed")
-	return Granted{Pass: p, Token: a.Sealer.Seal(p), Return: req.Return}, nil
+	g := Granted{Pass: p, Token: a.Sealer.Seal(p), Return: req.Return, Audience: a, CallerTxn: req.callerTxn()}
+	f.noteOutcome(ctx, a, txn, req, outcome{Token: g.Token})
+	return g, nil
 }
 
-func (f *Flow) lookup(ctx context.Context, req request, year int) (registry.Answer, error) {
+func (f *Flow) lookup(ctx context.Context, a *Audience, req request, year int) (registry.Answer, error) {
 	start := f.Now()
 	records, err := f.Registry.Lookup(ctx, req.Mobile)
 	f.Observer.Lookup(f.Now().Sub(start))
 	if err != nil {
 		return registry.Answer{}, err
 	}
-	return registry.Decide(records, registry.Query{Mobile: req.Mobile, Name: req.Name, BirthYear: year}, f.NameMatch, f.Schedule)
+	match := f.NameMatch
+	if a.NameMatch != nil {
+		match = *a.NameMatch
+	}
+	return registry.Decide(records, registry.Query{Mobile: req.Mobile, Name: req.Name, BirthYear: year}, match, f.Schedule)
 }
 
 func (f *Flow) forget(ctx context.Context, id state.Key) {
@@ -250,6 +283,9 @@ func (f *Flow) withdraw(ctx context.Context, e ledger.Entry, consent ID128) erro
 		return f.down(fmt.Errorf("writing the withdrawal to the ledger: %w", err))
 	}
 	f.Observer.Handshake("withdrawn")
+	if authority := f.Authorities[e.Partner]; authority != nil {
+		authority.Withdrawn(consent)
+	}
 	return f.share(ctx, w)
 }
 

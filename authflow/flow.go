@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
@@ -68,7 +69,7 @@ const (
 
 // LimitNames are the words that Observer.Limit gets.
 var LimitNames = []string{
-	"codes_per_mobile", "wrong_per_mobile", "codes_per_ip", "codes_total",
+	"codes_per_mobile", "wrong_per_mobile", "codes_per_ip", "codes_per_partner", "codes_total",
 	"unentered_per_ip", "unentered_per_prefix", limitCountries, limitNumberTypes,
 }
 
@@ -90,8 +91,13 @@ type Observer interface {
 	Signed()
 }
 
-// Config is what a Flow works with. Every field is needed.
+// Config is what a Flow works with. Every field is needed, but for Authorities, or
+// else Registry, NameMatch, Schedule, Messenger and Text.
 type Config struct {
+	// Authorities are asked, by the partner's id, where the registry is elsewhere:
+	// each for the one partner that its key is for. Where there are any, nothing is
+	// answered for other partners.
+	Authorities map[string]Authority
 	Registry    registry.Registry
 	NameMatch   registry.NameMatch
 	Schedule    registry.Schedule
@@ -132,6 +138,7 @@ type Flow struct {
 
 	countries []int // whose numbers are read
 	uses      *uses
+	saidOf    sync.Map // what the operator was told of a partner, once
 }
 
 // New returns a Flow for the configuration. It touches nothing.
@@ -160,6 +167,18 @@ type Asker struct {
 	Lang    string     // BCP 47, of a catalogue
 	// Phones are those that this browser has proven before; see Granted.Phone.
 	Phones []ID128
+	// How is the way the answer is asked for, as the ledger has it; "" for HowOTP.
+	// With HowAPI it is a partner's program that asks: Browser is Flow.Program, IP
+	// the address that the program names, if any, and what it costs counts for the
+	// partner.
+	How string
+	// Txn is the caller's own name for what it is about, such as an order; "" for
+	// none. Handshakes of one partner may share one: see Order. Resend and Confirm
+	// want the same where it is given again.
+	Txn string
+	// Relies is how long the partner relies on the answer, if longer than its
+	// session: a remote gate, whose own passes rest on it.
+	Relies time.Duration
 }
 
 // Asked is a handshake under way.
@@ -173,6 +192,8 @@ type Asked struct {
 	Return       string
 	// Proved says that the code was right and a birth year is awaited.
 	Proved bool
+	// CallerTxn is Asker.Txn.
+	CallerTxn string
 }
 
 // request is the part of a handshake that must be readable again. It is kept
@@ -185,6 +206,13 @@ type request struct {
 	Return  string          `json:"r,omitempty"`
 	// Known says that the browser has proven the number before; see charged.
 	Known bool `json:"k,omitempty"`
+	// Call is what a handshake has that came another way than through a page.
+	Call *call `json:"c,omitempty"`
+	// Where an authority is asked: its name for the handshake, how many codes it
+	// takes in it, and, once it has answered, the token for that.
+	Txn      string `json:"t,omitempty"`
+	Attempts int    `json:"a,omitempty"`
+	Token    string `json:"s,omitempty"`
 }
 
 // grace is how much longer than its code a handshake is remembered, so that

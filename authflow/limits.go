@@ -11,7 +11,14 @@ import (
 
 // charged names the counters of one code that is sent.
 type charged struct {
-	mobile, client, block state.Key
+	mobile, block state.Key
+	// client is an address's counter. For a partner's program it is that of the
+	// address it names, if any, which is the partner's own: nobody can use up the
+	// budget of an address by naming it.
+	client state.Key
+	// partner is the counter of a partner's programs, and limit its limit.
+	partner state.Key
+	limit   Limit
 	// own is the number's counter of one browser, from the first code on. It holds
 	// nobody back unless the browser has proven the number before, is known, and
 	// mobile is used up: then it stands for that, so that somebody else who uses it
@@ -23,15 +30,31 @@ type charged struct {
 }
 
 // chargedTo returns whom a code to a number is charged to.
-func (f *Flow) chargedTo(by Asker, m registry.Mobile) charged {
+func (f *Flow) chargedTo(a *Audience, by Asker, m registry.Mobile) charged {
 	mobile := f.entries.key("mobile", string(m))
-	return charged{
+	client := f.clientKey(by.IP)
+	if by.How == HowAPI {
+		if by.IP.IsValid() {
+			client = f.entries.key("ip of", a.ID, string(client[:]))
+		} else {
+			client = state.Key{}
+		}
+	}
+	return f.forProgram(a, by.How, charged{
 		mobile: mobile,
-		client: f.clientKey(by.IP),
+		client: client,
 		block:  f.blockKey(m),
 		own:    f.ownKey(mobile, by.Browser),
 		known:  slices.Contains(by.Phones, f.phoneMark(by.Browser, m)),
+	})
+}
+
+// forProgram adds what is charged where a partner's program asks.
+func (f *Flow) forProgram(a *Audience, how string, c charged) charged {
+	if how == HowAPI {
+		c.partner, c.limit = f.partnerKey(a), f.partnerLimit(a)
 	}
+	return c
 }
 
 func (f *Flow) ownKey(mobile state.Key, browser ID128) state.Key {
@@ -70,11 +93,16 @@ func (f *Flow) totalKey() state.Key { return f.entries.key("total") }
 // take charges what a code costs.
 func (f *Flow) take(ctx context.Context, c charged) error {
 	l := &f.Limits
-	var room [6]state.Budget
+	var room [7]state.Budget
 	budgets := append(room[:0],
-		l.CodesPerIP.budget("codes_per_ip", c.client),
 		l.CodesTotal.budget("codes_total", f.totalKey()))
-	if l.UnenteredPerIP.Percent > 0 {
+	if c.partner != (state.Key{}) {
+		budgets = append(budgets, c.limit.budget(limitPartner, c.partner))
+	}
+	if c.client != (state.Key{}) {
+		budgets = append(budgets, l.CodesPerIP.budget("codes_per_ip", c.client))
+	}
+	if l.UnenteredPerIP.Percent > 0 && c.client != (state.Key{}) {
 		budgets = append(budgets, l.UnenteredPerIP.budget("unentered_per_ip", f.under("unentered", c.client), f.under("sent", c.client)))
 	}
 	if l.UnenteredPerPrefix.Percent > 0 {
@@ -138,7 +166,7 @@ func (s Share) budget(name string, unentered, sent state.Key) state.Budget {
 // notSent gives back all that a code was charged, because it was not sent.
 func (f *Flow) notSent(ctx context.Context, c charged) {
 	back := append(f.entered(c), state.Return{Key: f.totalKey()})
-	if f.Limits.UnenteredPerIP.Percent > 0 {
+	if f.Limits.UnenteredPerIP.Percent > 0 && c.client != (state.Key{}) {
 		back = append(back, state.Return{Key: f.under("sent", c.client)})
 	}
 	if f.Limits.UnenteredPerPrefix.Percent > 0 {
@@ -156,8 +184,14 @@ func (f *Flow) right(ctx context.Context, c charged) {
 }
 
 func (f *Flow) entered(c charged) []state.Return {
-	back := append(make([]state.Return, 0, 8), state.Return{Key: c.mobile}, state.Return{Key: c.own}, state.Return{Key: c.client})
-	if f.Limits.UnenteredPerIP.Percent > 0 {
+	back := append(make([]state.Return, 0, 9), state.Return{Key: c.mobile}, state.Return{Key: c.own})
+	if c.partner != (state.Key{}) {
+		back = append(back, state.Return{Key: c.partner})
+	}
+	if c.client != (state.Key{}) {
+		back = append(back, state.Return{Key: c.client})
+	}
+	if f.Limits.UnenteredPerIP.Percent > 0 && c.client != (state.Key{}) {
 		back = append(back, state.Return{Key: f.under("unentered", c.client)})
 	}
 	if f.Limits.UnenteredPerPrefix.Percent > 0 {

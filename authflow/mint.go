@@ -87,7 +87,9 @@ func (a *Audience) Template(signer *assertion.Signer) *assertion.Template {
 	if t := a.templates.current.Load(); t != nil && t.signer == signer {
 		return t.template
 	}
-	t := &templateOf{signer, assertion.NewTemplate(signer.Header(), a.Issuer, a.ID, a.Purpose, "")}
+	t := &templateOf{signer, assertion.NewTemplateOf(signer.Header(), assertion.Claims{
+		Issuer: a.Issuer, Audience: a.ID, Purpose: a.Purpose, Authority: a.Authority, ActingFor: a.Acting.ID,
+	})}
 	a.templates.current.Store(t)
 	return t.template
 }

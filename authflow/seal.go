@@ -47,6 +47,9 @@ func (f *Flow) unseal(txn ID128, sealed []byte) (req request, err error) {
 		if json.Unmarshal(plain, &req) != nil {
 			break
 		}
+		if (req.Txn != "") != f.remote() {
+			break // begun when codes were sent by somebody else
+		}
 		return req, nil
 	}
 	return req, errors.New("a handshake could not be unsealed")

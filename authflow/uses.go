@@ -15,6 +15,7 @@ const (
 	HowOTP  = "otp+sms" // right after the code
 	HowGate = "gate"    // a gate let somebody through
 	HowPage = "page"    // to the browser or program that holds the pass
+	HowAPI  = "api"     // to a partner's program
 )
 
 // uses keeps the record of uses in proportion: an assertion is made twice a
@@ -76,10 +77,7 @@ func (f *Flow) Used(a *Audience, p *pass.Pass, how string) {
 		f.uses.again(p.Consent)
 		return
 	}
-	e := ledger.Entry{
-		Event: ledger.Used, Consent: FormatID(p.Consent), At: now.UTC(), Phone: phoneOf(withdrawals.Number(p.Number)),
-		Partner: a.ID, TxnID: FormatTxnID(p.TxnID), How: how,
-	}
+	e := used(a, p, how, now)
 	go func() {
 		defer func() { <-f.uses.writes }()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -91,11 +89,31 @@ func (f *Flow) Used(a *Audience, p *pass.Pass, how string) {
 	}()
 }
 
+// UsedNow is Used for whoever can wait: it returns once the use is in the ledger,
+// or could not be written, which is then logged and tried at the next answer.
+func (f *Flow) UsedNow(ctx context.Context, a *Audience, p *pass.Pass, how string) {
+	now := f.Now()
+	if !f.uses.first(p.Consent, now) {
+		return
+	}
+	if err := f.Ledger.Append(ctx, used(a, p, how, now)); err != nil {
+		f.uses.again(p.Consent)
+		f.Logger.WarnContext(ctx, "a use of a consent could not be written to the ledger; that is tried at the next one", "error", err)
+	}
+}
+
+func used(a *Audience, p *pass.Pass, how string, now time.Time) ledger.Entry {
+	return ledger.Entry{
+		Event: ledger.Used, Consent: FormatID(p.Consent), At: now.UTC(), Phone: phoneOf(withdrawals.Number(p.Number)),
+		Partner: a.ID, Acting: a.Acting.ID, TxnID: FormatTxnID(p.TxnID), How: how,
+	}
+}
+
 // refused notes that a consent got no answer, and why.
 func (f *Flow) refused(ctx context.Context, a *Audience, txn ID128, req request, reason string) {
 	err := f.Ledger.Append(ctx, ledger.Entry{
 		Event: ledger.Refused, At: f.Now().UTC(), Phone: phoneOf(f.number(req.Mobile)), Partner: a.ID, Purpose: a.Purpose,
-		TxnID: FormatTxnID(txn), Notice: f.NoticeVersion(req.Lang), Lang: req.Lang, How: HowOTP, Reason: reason,
+		TxnID: FormatTxnID(txn), Notice: f.noticeOf(a, req), Lang: req.Lang, How: req.how(), Acting: a.Acting.ID, Reason: reason,
 	})
 	if err != nil {
 		f.Logger.WarnContext(ctx, "that there was no answer could not be written to the ledger", "error", err)

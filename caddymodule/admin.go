@@ -66,10 +66,13 @@ func (a *App) notAnswering(ctx context.Context) []string {
 		name  string
 		check func(context.Context) error
 	}{
-		{"registry", p.registry.Ready},
 		{"state", p.state.Ready},
 		{"ledger", p.ledger.Ready},
 		{"keys", func(context.Context) error { _, err := p.keys.Signer(); return err }},
+		{"authority", p.authoritiesReady},
+	}
+	if p.registry != nil {
+		checks[len(checks)-1].name, checks[len(checks)-1].check = "registry", p.registry.Ready
 	}
 	results := make([]chan error, len(checks))
 	for i, c := range checks {

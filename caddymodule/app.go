@@ -20,6 +20,7 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow/ledger"
 	"github.com/kycvs/caddy-kycvs/authflow/pass"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
+	"github.com/kycvs/caddy-kycvs/authflow/remote"
 	"github.com/kycvs/caddy-kycvs/authflow/sms"
 	"github.com/kycvs/caddy-kycvs/authflow/state"
 	"github.com/kycvs/caddy-kycvs/authflow/withdrawals"
@@ -36,6 +37,8 @@ type appRun struct {
 	sites map[string]*siteRun
 	order []*siteRun
 
+	authorities []*Authority
+
 	// ready is closed once services is set. Apps start in no fixed order, so
 	// requests can come before.
 	ready    chan struct{}
@@ -47,10 +50,11 @@ type appRun struct {
 
 // parts are what answers, or not, for readiness.
 type parts struct {
-	registry registry.Registry
-	state    state.Store
-	ledger   ledger.Ledger
-	keys     *keyring.Ring
+	registry    registry.Registry // nil where authorities are asked
+	authorities map[string]*remote.Client
+	state       state.Store
+	ledger      ledger.Ledger
+	keys        *keyring.Ring
 }
 
 // Provision reads the configuration. It creates and opens nothing.
@@ -88,6 +92,11 @@ func (a *App) Start() (err error) {
 	}
 	for _, s := range a.run.order {
 		s.site.Services = services
+	}
+	for _, au := range a.run.authorities {
+		if err := au.open(services); err != nil {
+			return err
+		}
 	}
 	a.run.services.Store(services)
 	close(a.run.ready)
@@ -142,11 +151,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 		return nil, err
 	}
 	p := &a.run.parts
-	if p.registry, err = pooled(a, a.registryKey(secrets), func() (registry.Registry, error) {
-		opts := opts
-		opts.Secrets = secrets
-		return a.registry.Open(opts)
-	}); err != nil {
+	if p.registry, err = a.openRegistry(opts, secrets); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	stateKey := fmt.Sprint("state ", guestName(a.state), a.state.PoolKey())
@@ -163,6 +168,10 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	withdrawn, err := a.openWithdrawals(ctx, stateKey+" "+ledgerKey)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	authorities, err := a.openAuthorities(withdrawn, stateKey+" "+ledgerKey)
+	if err != nil {
+		return nil, err
 	}
 	if p.keys, err = a.openKeys(ctx); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
@@ -191,6 +200,7 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 	}
 
 	flow := authflow.New(authflow.Config{
+		Authorities: authorities,
 		Registry:    p.registry,
 		NameMatch:   registry.NameMatch{Partial: conf.NameMatch.Partial},
 		Schedule:    schedule,
@@ -245,6 +255,15 @@ func (a *App) open(ctx context.Context) (*gate.Services, error) {
 		Issuer:   conf.Issuer,
 		Now:      time.Now,
 	}, nil
+}
+
+// openRegistry returns the registry, nil where authorities are asked.
+func (a *App) openRegistry(opts OpenOptions, secrets [][]byte) (registry.Registry, error) {
+	if a.registry == nil {
+		return nil, nil
+	}
+	opts.Secrets = secrets
+	return pooled(a, a.registryKey(secrets), func() (registry.Registry, error) { return a.registry.Open(opts) })
 }
 
 // registryKey names the registry in the pool: what it is and all that it is told.
@@ -314,6 +333,9 @@ func (a *App) openKeys(ctx context.Context) (*keyring.Ring, error) {
 }
 
 func (a *App) openSenders(opts OpenOptions) (*sms.Dispatcher, bool, error) {
+	if len(a.senders) == 0 { // an authority sends the codes
+		return nil, false, nil
+	}
 	trial := false
 	var senders []sms.Sender
 	for _, m := range a.senders {

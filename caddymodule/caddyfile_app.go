@@ -22,6 +22,7 @@ func init() {
 //	kycvs {
 //		registry ENGINE …
 //		sms SENDER …
+//		authority URL { partner ID; key KEY; issuer ORIGIN; follow_every DURATION }
 //		state ENGINE …
 //		state_grace DURATION
 //		stream_grace DURATION
@@ -34,7 +35,7 @@ func init() {
 //		name_match exact | partial PERCENT
 //		vaccine NAME { doses N [since DATE]; alias NAME…; from DATE; precaution_only }
 //		notice { controller TEXT; contact ADDRESS; grievance ADDRESS }
-//		partner ID { name, purpose, key_hash, origin, return, expires, consent }
+//		partner ID { name, purpose, key_hash, origin, return, expires, consent, codes, name_match, sub_partner }
 //		remembered_passes N
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -50,10 +51,10 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if app.RegistryRaw == nil {
+	if app.RegistryRaw == nil && len(app.Authorities) == 0 {
 		return nil, at(tok, errors.New("kycvs has no registry: write e.g. `registry csv people.csv` in it"))
 	}
-	if len(app.SMSRaw) == 0 {
+	if len(app.SMSRaw) == 0 && len(app.Authorities) == 0 {
 		return nil, at(tok, errors.New("kycvs has no sms: write e.g. `sms log` in it to try things out"))
 	}
 	if err := app.validate(); err != nil {
@@ -64,8 +65,9 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 
 func parseApp(d *caddyfile.Dispenser) (*App, error) {
 	app := new(App)
-	_, err := readBlock(d, "kycvs", []option{
+	options := []option{
 		guest(registryGuest, "registry csv people.csv", &app.RegistryRaw),
+		authorityOption(&app.Authorities),
 		guest(stateGuest, "state memory", &app.StateRaw),
 		duration("state_grace", "state_grace 15m", "state_grace", stateGraceBounds, &app.StateGrace),
 		duration("stream_grace", "stream_grace 10s", "stream_grace", streamGraceBounds, &app.StreamGrace),
@@ -86,8 +88,18 @@ func parseApp(d *caddyfile.Dispenser) (*App, error) {
 		noticeOption(&app.Notice),
 		partnerOption(&app.Partners),
 		integer("remembered_passes", "remembered_passes 100000", "remembered_passes", rememberedPassesBounds, &app.RememberedPasses),
-	})
-	return app, err
+	}
+	where := map[string]caddyfile.Token{}
+	for i, opt := range options {
+		options[i] = placed(opt, where)
+	}
+	if _, err := readBlock(d, "kycvs", options); err != nil {
+		return nil, err
+	}
+	if option, err := app.besideAuthority(); err != nil {
+		return nil, at(where[option], err)
+	}
+	return app, nil
 }
 
 // globalOption returns the app that the global option kycvs made, nil if there
@@ -213,10 +225,13 @@ func partnerOption(into *[]Partner) option {
 			text("name", `name "Phoenix Mall"`, &p.Name, func(s string) error { return checkShown("name", s) }),
 			text("purpose", `purpose "Entry to the mall"`, &p.Purpose, func(s string) error { return checkShown("purpose", s) }),
 			keyHash,
-			texts("origin", "origin https://mall.example", &p.Origins, func(s string) error { return checkOrigin("origin", s) }),
+			texts("origin", "origin https://mall.example", &p.Origins, checkPartnerOrigin),
 			texts("return", "return https://mall.example/checked", &p.Returns, checkReturn),
 			text("expires", "expires 2027-03-31", &p.Expires, checkExpires),
 			text("consent", "consent by_code", &p.Consent, checkConsent),
+			codesOption(&p.Codes),
+			nameMatchOption(&p.NameMatch),
+			subPartnerOption(&p.SubPartners),
 		}); err != nil {
 			return err
 		}

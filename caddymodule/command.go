@@ -30,7 +30,7 @@ Exit status: 0 done, 1 refused or not valid, 2 wrong usage.
 			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 				return leave(cmd, usage("%w: `%s --help` lists the flags", err, cmd.CommandPath()))
 			})
-			cmd.AddCommand(importCommand(), sampleCommand(), lookupCommand(), eraseCommand(), keysCommand(), verifyCommand(), ledgerCommand())
+			cmd.AddCommand(importCommand(), sampleCommand(), lookupCommand(), eraseCommand(), keysCommand(), verifyCommand(), partnerKeyCommand(), ledgerCommand())
 		},
 	})
 }

@@ -24,9 +24,14 @@ func init() {
 // `{file./run/secrets/kycvs}`, which are resolved once, when the configuration
 // loads. One that is unknown or empty is an error.
 type App struct {
-	// RegistryRaw is the registry that knows people and their doses. It is required;
-	// there is no default.
+	// RegistryRaw is the registry that knows people and their doses. It is required,
+	// unless an authority is asked; there is no default.
 	RegistryRaw json.RawMessage `json:"registry,omitempty" caddy:"namespace=kycvs.registry inline_key=engine"`
+
+	// Authorities lists the authorities that are asked where there is no registry here:
+	// one for each partner. Registry, SMS, OTP, NameMatch and Vaccines then have no
+	// place. The default is none: the registry is asked.
+	Authorities []RemoteAuthority `json:"authority,omitempty"`
 
 	// StateRaw is where handshakes under way and the counters of the limits are kept.
 	// The default is `memory`: in this process alone.
@@ -42,7 +47,7 @@ type App struct {
 	StreamGrace caddy.Duration `json:"stream_grace,omitempty"`
 
 	// SMSRaw lists the senders of text messages, which are tried in this order. At
-	// least one is required; there is no default.
+	// least one is required, unless an authority is asked; there is no default.
 	SMSRaw []json.RawMessage `json:"sms,omitempty" caddy:"namespace=kycvs.sms inline_key=sender"`
 
 	// SMSLanguages lists the languages that text messages may be in, such as those
@@ -226,7 +231,21 @@ type Partner struct {
 	// field is required.
 	Consent string `json:"consent,omitempty"`
 
-	assumed bool // the purpose is the default: a gate that says one decides
+	// Codes is how many codes the partner's programs may have sent that were not
+	// entered. The default is as CodesPerIP of the limits, which is for one address.
+	Codes Limit `json:"codes,omitzero"`
+
+	// NameMatch says when a typed name is taken for a registered one, for this partner.
+	// The default is the app's.
+	NameMatch NameMatch `json:"name_match,omitzero"`
+
+	// SubPartners lists those that the partner acts for, as Aadhaar's sub-AUAs: its
+	// programs name one with each handshake, and people are shown both. The default is
+	// none: the partner acts for itself.
+	SubPartners []SubPartner `json:"sub_partners,omitempty"`
+
+	assumed   bool   // the purpose is the default: a gate that says one decides
+	authority string // who answers, where that is an authority
 }
 
 // CaddyModule returns the Caddy module information.

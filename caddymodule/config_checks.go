@@ -16,8 +16,9 @@ import (
 	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/net/idna"
 
+	"github.com/kycvs/caddy-kycvs/authflow"
 	"github.com/kycvs/caddy-kycvs/authflow/assertion"
-
+	"github.com/kycvs/caddy-kycvs/authflow/embed"
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
 )
 
@@ -88,7 +89,7 @@ func checkReturn(s string) error {
 	if strings.Contains(s, "#") {
 		return fmt.Errorf("return %q has a fragment, which no server sees: write %s", s, s[:strings.Index(s, "#")])
 	}
-	return nil
+	return embed.CheckReturn(s)
 }
 
 func checkContact(option, s string) error {
@@ -111,10 +112,8 @@ func checkPartnerID(id string) error {
 }
 
 func checkKeyHash(s string) error {
-	if len(s) < 32 || len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return fmt.Errorf("key_hash is not a hash: write the key_hash that `caddy kycvs partner-key` prints, and never the key")
-	}
-	return nil
+	_, err := authflow.ParseKeyHash(s)
+	return err
 }
 
 func checkExpires(s string) error {
@@ -176,7 +175,9 @@ func checkCountries(codes []int) error {
 func checkAssertionFits(algorithm, issuer string, p Partner) error {
 	signature := map[string]int{"ES256": 64, "EdDSA": 64, "RS256": 256}[algorithm]
 	header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"` + strings.Repeat("x", 43) + `","typ":"` + assertion.Type + `"}`))
-	size := assertion.NewTemplate(header, issuer, p.ID, p.Purpose, "").Size(signature)
+	size := assertion.NewTemplateOf(header, assertion.Claims{
+		Issuer: issuer, Audience: p.ID, Purpose: p.Purpose, Authority: p.authority, ActingFor: p.longestSub(),
+	}).Size(signature)
 	if size <= assertion.MaxSize {
 		return nil
 	}

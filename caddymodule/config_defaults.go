@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/kycvs/caddy-kycvs/authflow/portal"
+	"github.com/kycvs/caddy-kycvs/authflow/remote"
 )
 
 // The defaults of a gate.
@@ -20,6 +21,10 @@ const (
 func (a *App) fillDefaults() {
 	if len(a.SMSLanguages) == 0 {
 		a.SMSLanguages = portal.Languages()
+	}
+	for i, r := range a.Authorities {
+		a.Authorities[i].Issuer = r.issuer(a)
+		a.Authorities[i].FollowEvery = cmp.Or(r.FollowEvery, caddy.Duration(remote.DefaultFollowEvery))
 	}
 	a.StateGrace = cmp.Or(a.StateGrace, caddy.Duration(15*time.Minute))
 	a.StreamGrace = cmp.Or(a.StreamGrace, caddy.Duration(10*time.Second))

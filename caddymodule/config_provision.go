@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,6 +33,7 @@ func (a *App) configure(ctx caddy.Context) error {
 func (a *App) resolve(repl *caddy.Replacer) (*App, error) {
 	r := resolver{repl: repl}
 	conf := &App{
+		Authorities: r.authorities(a.Authorities),
 		StateGrace:  a.StateGrace,
 		StreamGrace: a.StreamGrace,
 		Secret:      r.all("secret", a.Secret),
@@ -64,6 +66,10 @@ func (a *App) resolve(repl *caddy.Replacer) (*App, error) {
 			Returns:   r.all(in+"return", p.Returns),
 			Expires:   r.one(in+"expires", p.Expires),
 			Consent:   r.one(in+"consent", p.Consent),
+			Codes:     p.Codes,
+			NameMatch: p.NameMatch,
+
+			SubPartners: r.subPartners(in, p.SubPartners),
 		})
 	}
 	return conf, r.err()
@@ -104,6 +110,7 @@ func (g *Gate) configure(a *App) error {
 	if err := conf.validate(a.conf); err != nil {
 		return err
 	}
+	conf.Partner = cmp.Or(conf.Partner, a.conf.ownPartner())
 	partners, err := conf.answersFor(a.conf)
 	if err != nil {
 		return err
@@ -176,6 +183,14 @@ func (r *resolver) vaccines(all []Vaccine) []Vaccine {
 			v.Regimens[i].Since = r.one(in+"since", v.Regimens[i].Since)
 		}
 		resolved = append(resolved, v)
+	}
+	return resolved
+}
+
+func (r *resolver) subPartners(in string, all []SubPartner) []SubPartner {
+	var resolved []SubPartner
+	for _, s := range all {
+		resolved = append(resolved, SubPartner{ID: r.one(in+"sub_partner", s.ID), Name: r.one(in+"sub_partner "+s.ID, s.Name)})
 	}
 	return resolved
 }

@@ -14,7 +14,7 @@ import (
 // placeholders are resolved, when values that hold one are passed over, and for
 // what is provisioned, when nothing is.
 func (a *App) validate() error {
-	return errors.Join(a.validateOptions(), a.validatePartners())
+	return errors.Join(a.validateAuthorities(), a.validateOptions(), a.validatePartners())
 }
 
 func (a *App) validateOptions() error {
@@ -157,7 +157,7 @@ func (a *App) validatePartner(p Partner) error {
 		{[]string{p.Name}, func(s string) error { return checkShown("name", s) }},
 		{[]string{p.Purpose}, func(s string) error { return checkShown("purpose", s) }},
 		{p.KeyHashes, checkKeyHash},
-		{p.Origins, func(s string) error { return checkOrigin("origin", s) }},
+		{p.Origins, checkPartnerOrigin},
 		{p.Returns, checkReturn},
 		{[]string{p.Expires}, checkExpires},
 		{[]string{p.Consent}, checkConsent},
@@ -173,6 +173,9 @@ func (a *App) validatePartner(p Partner) error {
 				return wrap(err)
 			}
 		}
+	}
+	if err := a.validateProgram(p); err != nil {
+		return wrap(err)
 	}
 	return nil
 }

@@ -72,6 +72,9 @@ func (g *Gate) answersFor(a *App) ([]Partner, error) {
 	if err != nil {
 		return nil, err
 	}
+	if own := a.ownPartner(); g.Partner == "" && own != "" {
+		g = &Gate{Partner: own, Purpose: g.Purpose, Site: g.Site}
+	}
 	if g.Purpose != "" && a.settled(g.Purpose) {
 		if err := checkShown("purpose", g.Purpose); err != nil {
 			return nil, err
@@ -97,10 +100,15 @@ func (g *Gate) answersFor(a *App) ([]Partner, error) {
 	switch {
 	case known:
 		err = g.agreesWith(p)
+	case g.Purpose == "" && len(a.Authorities) > 0:
+		p = Partner{ID: g.Partner, Name: g.Partner, Purpose: "Entry to " + g.Partner, assumed: true}
 	case g.Purpose == "" && a.settled(g.Partner):
 		err = fmt.Errorf("partner %q is not known%s: write its `purpose \"…\"` in this gate, or `partner %s { … }` in the global option kycvs", g.Partner, a.knownPartners(), g.Partner)
 	default:
 		p = Partner{ID: g.Partner, Name: g.Partner, Purpose: g.Purpose}
+	}
+	if err == nil {
+		p, err = a.viaAuthority(p)
 	}
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 // ServeHTTP hands the request to the gate and, if that lets it through, on.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	if _, err := g.run.app.wait(r.Context()); err != nil {
-		return g.notReady(w)
+		return notReady(w)
 	}
 	ctx := r.Context()
 	v, _ := caddyhttp.GetVar(ctx, visitVar).(*gate.Visit)
@@ -112,7 +112,7 @@ func placeholders(v *gate.Visit) caddy.ReplacerFunc {
 }
 
 // notReady answers while the app has not started, or could not.
-func (g *Gate) notReady(w http.ResponseWriter) error {
+func notReady(w http.ResponseWriter) error {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Retry-After", "5")

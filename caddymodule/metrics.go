@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/api"
 	"github.com/kycvs/caddy-kycvs/authflow/gate"
 )
 
@@ -22,6 +23,7 @@ type collectors struct {
 	limits     *prometheus.CounterVec
 	lookup     prometheus.Histogram
 	signed     prometheus.Counter
+	api        *prometheus.CounterVec
 
 	decisions [gate.Decisions]prometheus.Counter // of gates, looked up once
 }
@@ -58,6 +60,10 @@ var metrics = sync.OnceValue(func() *collectors {
 			Namespace: ns, Subsystem: sub, Name: "assertions_signed_total",
 			Help: "Assertions signed.",
 		}),
+		api: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "api_requests_total",
+			Help: "Calls of partners' programs, by how they ended.",
+		}, []string{"call", "outcome"}),
 	}
 	for d := range c.decisions {
 		c.decisions[d] = c.gates.WithLabelValues(gate.Decision(d).String())
@@ -66,7 +72,7 @@ var metrics = sync.OnceValue(func() *collectors {
 })
 
 func (c *collectors) register(r *prometheus.Registry) error {
-	for _, m := range []prometheus.Collector{c.gates, c.cuts, c.handshakes, c.sms, c.limits, c.lookup, c.signed} {
+	for _, m := range []prometheus.Collector{c.gates, c.cuts, c.handshakes, c.sms, c.limits, c.lookup, c.signed, c.api} {
 		var already prometheus.AlreadyRegisteredError
 		if err := r.Register(m); err != nil && !errors.As(err, &already) {
 			return err
@@ -87,9 +93,11 @@ func (c *collectors) Limit(name string, refused bool) {
 }
 func (c *collectors) Lookup(took time.Duration)  { c.lookup.Observe(took.Seconds()) }
 func (c *collectors) Signed()                    { c.signed.Inc() }
+func (c *collectors) API(call, outcome string)   { c.api.WithLabelValues(call, outcome).Inc() }
 func (c *collectors) SMS(sender, outcome string) { c.sms.WithLabelValues(sender, outcome).Inc() }
 
 var (
 	_ authflow.Observer = (*collectors)(nil)
 	_ gate.Observer     = (*collectors)(nil)
+	_ api.Observer      = (*collectors)(nil)
 )

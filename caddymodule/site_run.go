@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -87,11 +86,7 @@ func (a *App) join(ctx caddy.Context, g *Gate) *gate.Gate {
 
 func (g *Gate) shownPartner(host string) (authflow.Partner, bool) {
 	p, ok := g.partnerFor(host)
-	var until time.Time
-	if day, err := time.Parse(time.DateOnly, p.Expires); err == nil {
-		until = day.AddDate(0, 0, 1) // the last day counts
-	}
-	return authflow.Partner{ID: p.ID, Name: cmp.Or(p.Name, p.ID), Purpose: g.run.app.known.purposeOf(p), Until: until}, ok
+	return p.flow(g.run.app.known.purposeOf(p)), ok
 }
 
 // rank says how specific a gate is: first how deep in its site it stands, then

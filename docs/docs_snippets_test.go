@@ -44,6 +44,8 @@ func inOperatorsPlace(t *testing.T) {
 	t.Setenv("REDIS_PASSWORD", "password")
 	t.Setenv("SENTINEL_PASSWORD", "password")
 	t.Setenv("SMS_KEY", "key")
+	t.Setenv("KYCVS_KEY", "kp_the-key-of-a-partner")
+	t.Setenv("WARD_KEY", "kp_the-key-of-another")
 }
 
 // whole makes a whole Caddyfile of a snippet:

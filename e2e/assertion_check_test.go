@@ -29,6 +29,7 @@ type claims struct {
 	Consent   string   `json:"consent"`
 	Purpose   string   `json:"purpose"`
 	Authority string   `json:"authority"`
+	Sa        string   `json:"sa"` // of a partner that acts for another
 }
 
 // keys fetches a site's public keys.

@@ -492,6 +492,31 @@ func TestOwnRecordInPages(t *testing.T) {
 	}
 }
 
+// elsewhere is an authority that only has a page.
+type elsewhere struct{ authflow.Authority }
+
+func (elsewhere) Page() string { return "https://kyc.example/.kycvs/consents" }
+
+// At a gate whose codes an authority sends, that has the record.
+func TestOwnRecordIsAtTheAuthority(t *testing.T) {
+	d := newDesk(t)
+	d.Flow.Authorities = map[string]authflow.Authority{"mall": elsewhere{}}
+	const there = "https://kyc.example/.kycvs/consents"
+	if rec := d.get(consentsPage, "Accept", "text/html"); rec.Code != 303 || rec.Header().Get("Location") != there {
+		t.Errorf("%d %v", rec.Code, rec.Header())
+	}
+	for _, rec := range []*httptest.ResponseRecorder{
+		d.get(consentsPage, "Accept", "application/json"), d.json(consentsPage+"/otp", map[string]string{"mobile_number": test.Asha}),
+	} {
+		if rec.Code != 404 || !strings.Contains(rec.Body.String(), `"start":"`+there+`","code"`) && !strings.Contains(rec.Body.String(), `"code":"at_authority","start":"`+there) {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+	}
+	if d.Phone.Sent() != 0 {
+		t.Error("a code was sent")
+	}
+}
+
 func TestOwnSMS(t *testing.T) {
 	d := newDesk(t)
 	for _, lang := range portal.Languages() {

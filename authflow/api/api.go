@@ -72,12 +72,12 @@ type operation struct {
 	name   string // of Calls
 	method string
 	serve  func(*request) error
-	keyed  bool // it wants x-api-key
+	keyed  bool // it wants x-api-key; the others heed one that comes, but for status
 }
 
 var operations = map[string]operation{
 	pathGenerate:  {"generateOTP", http.MethodPost, (*request).generate, true},
-	pathConfirm:   {"confirmOTP", http.MethodPost, (*request).confirm, true},
+	pathConfirm:   {"confirmOTP", http.MethodPost, (*request).confirm, false},
 	pathStatus:    {"status", http.MethodGet, (*request).status, false},
 	pathOrder:     {"order", http.MethodGet, (*request).order, true},
 	pathRedeem:    {"redeem", http.MethodPost, (*request).redeem, true},
@@ -92,7 +92,7 @@ type request struct {
 	r         *http.Request
 	call      string
 	audiences []*authflow.Audience
-	partner   *authflow.Audience // whose key it is; nil where none is wanted
+	partner   *authflow.Audience // whose key it is; nil where there is none
 }
 
 // ServeHTTP answers a request whose path Serves names. audiences are the
@@ -124,7 +124,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, audiences []
 		q.writeJSON(http.StatusMethodNotAllowed, problem{Code: "method_not_allowed", Error: "This call is made with " + op.method + ".", ErrorCode: errorOther + "405"})
 		return
 	}
-	if op.keyed && !q.authorised() {
+	if (op.keyed || op.name == "confirmOTP" && len(r.Header["X-Api-Key"]) > 0) && !q.authorised() {
 		h.Observer.API(op.name, outcomeForbidden)
 		q.writeJSON(http.StatusForbidden, forbidden)
 		return

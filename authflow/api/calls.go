@@ -108,6 +108,23 @@ func (q *request) generate() error {
 	return nil
 }
 
+// partnerOf finds the partner of a handshake, where a client sends no key with
+// the code, as CoWIN's need not: who has the txnId, 122 random bits, has it from
+// the call that wanted the key.
+func (q *request) partnerOf(txn authflow.ID128) error {
+	id, err := q.Flow.PartnerOf(q.r.Context(), txn)
+	if err != nil {
+		return err
+	}
+	for _, a := range q.audiences {
+		if a.ID == id && len(a.Programs.Keys) > 0 && !a.Ended(q.Now()) {
+			q.partner = a
+			return nil
+		}
+	}
+	return &authflow.Error{Code: authflow.TxnUnknown}
+}
+
 // confirmedAnswer is what confirmOTP answers.
 type confirmedAnswer struct {
 	Token     string `json:"token"`
@@ -136,6 +153,11 @@ func (q *request) confirm() error {
 	own, given := fields["txn"]
 	if given && !authflow.CheckTxn(own) {
 		return &authflow.Error{Code: authflow.TxnUnknown}
+	}
+	if q.partner == nil {
+		if err := q.partnerOf(txn); err != nil {
+			return err
+		}
 	}
 	code := typed
 	if hashed, ok := authflow.HashedCode(typed); ok {

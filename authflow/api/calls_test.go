@@ -273,3 +273,36 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// A client may leave the key out where it sends the code, and may not send a
+// wrong one, or another partner's.
+func TestConfirmWithoutAKey(t *testing.T) {
+	s := newService(t)
+	for _, c := range []struct {
+		name   string
+		header []string
+		want   int
+	}{
+		{"none", nil, 200},
+		{"the partner's", []string{"x-api-key", s.keys["rail"]}, 200},
+		{"unknown", []string{"x-api-key", "kp_" + strings.Repeat("A", 43)}, 403},
+		{"empty", []string{"x-api-key", ""}, 403},
+		{"doubled", []string{"x-api-key", s.keys["rail"], "x-api-key", s.keys["rail"]}, 403},
+		{"another partner's", []string{"x-api-key", s.keys["bycode"]}, 401},
+	} {
+		txn, code := s.begin("rail", authflowtest.Asha, "Asha Rao")
+		w := s.send("POST", pathConfirm, `{"txnId":"`+txn+`","otp":"`+code+`"}`, c.header...)
+		if w.Code != c.want {
+			t.Errorf("%s: %d %s", c.name, w.Code, w.Body)
+		}
+	}
+	// a handshake of a browser's is none of the API's
+	asked, err := s.Ask(t.Context(), s.audiences[0], authflow.Asker{Browser: authflow.ID128{7}}, authflow.Person{Mobile: authflowtest.Asha, Name: "Asha Rao", Consent: "Y"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.send("POST", pathConfirm, `{"txnId":"`+authflow.FormatTxnID(asked.TxnID)+`","otp":"`+s.Phone.Last().Code+`"}`)
+	if w.Code != 401 {
+		t.Errorf("a browser's handshake: %d %s", w.Code, w.Body)
+	}
+}

@@ -1,7 +1,11 @@
 // Command handshakes measures whole handshakes over HTTP: code asked for, text
 // message received, code entered, assertion in hand.
 //
-//	go run ./bench/handshakes [-redis URL] [-in-flight N,N,…] [-seconds N] [-clients N] [-instances N]
+//	go run ./bench/handshakes [-api] [-redis URL] [-in-flight N,N,…] [-seconds N] [-clients N] [-instances N]
+//
+// With -api it is a partner's program that asks an authority: generateOTP,
+// confirmOTP and status, with a code in the form that CoWIN's clients send; and
+// then the status call alone, with tokens that were got before.
 //
 // It builds the real binary, runs it with as many other handshakes under way as
 // -in-flight says, and prints for each of these how many whole handshakes there
@@ -19,6 +23,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -36,6 +42,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kycvs/caddy-kycvs/authflow"
 )
 
 type options struct {
@@ -47,6 +55,7 @@ type options struct {
 	dir       string
 	profile   string
 	binary    string
+	api       bool
 }
 
 func main() {
@@ -61,6 +70,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "where to put the binary, the ledger and the rest; default: a temporary directory")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the first instance's last run to this file")
 	flag.StringVar(&o.binary, "binary", "", "use this binary; default: build ./cmd/caddy")
+	flag.BoolVar(&o.api, "api", false, "ask an authority by its API instead of a gate's pages")
 	flag.Parse()
 	if err := run(o); err != nil {
 		log.Fatal(err)
@@ -90,7 +100,7 @@ func run(o options) (err error) {
 		}
 		sizes = append(sizes, n)
 	}
-	fmt.Printf("%-9s %10s %8s %12s %14s %12s\n", "state", "in flight", "clients", "handshakes/s", "CPU each", "RSS MiB")
+	fmt.Printf("%-15s %10s %8s %12s %14s %12s\n", "state", "in flight", "clients", "answers/s", "CPU each", "RSS MiB")
 	for i, n := range sizes {
 		profile := ""
 		if i == len(sizes)-1 {
@@ -117,6 +127,7 @@ func measure(o options, inFlight int, profile string) error {
 	if err := writePeople(filepath.Join(o.dir, "people.csv")); err != nil {
 		return err
 	}
+	byAPI = o.api
 	var all []*instance
 	defer func() {
 		for _, in := range all {
@@ -148,7 +159,8 @@ func measure(o options, inFlight int, profile string) error {
 	}
 	before := cpuOf(all)
 	began := time.Now()
-	n, err := load(c, phones, all, o.clients, time.Duration(o.seconds)*time.Second)
+	work := time.Duration(o.seconds) * time.Second
+	n, err := load(c, phones, all, o.clients, work)
 	if err != nil {
 		return err
 	}
@@ -158,9 +170,25 @@ func measure(o options, inFlight int, profile string) error {
 	if o.redis != "" {
 		name = "redis"
 	}
-	fmt.Printf("%-9s %10d %8d %12.0f %14s %12.0f\n", name, inFlight, o.clients, float64(n)/took.Seconds(),
-		(spent / time.Duration(max(n, 1))).Round(time.Microsecond), rssOf(all))
-	return <-profiled
+	line := func(what string, n int, took, spent time.Duration) {
+		fmt.Printf("%-15s %10d %8d %12.0f %14s %12.0f\n", what, inFlight, o.clients, float64(n)/took.Seconds(),
+			(spent / time.Duration(max(n, 1))).Round(time.Microsecond), rssOf(all))
+	}
+	line(name, n, took, spent)
+	if err := <-profiled; err != nil || !o.api {
+		return err
+	}
+	token, err := order(c, phones, all[0], all[0], numberOf(0))
+	if err != nil {
+		return err
+	}
+	before, began = cpuOf(all), time.Now()
+	n, err = each(o.clients, work, func(i int) error { return status(c, all[i%len(all)], token) })
+	if err != nil {
+		return err
+	}
+	line(name+", status", n, time.Since(began), cpuOf(all)-before)
+	return nil
 }
 
 // phones takes the text messages.
@@ -223,6 +251,10 @@ func start(o options, i int, sink string, inFlight int) (*instance, error) {
 	if o.redis != "" {
 		state = "state redis " + o.redis
 	}
+	handler := "kycvs 0 {\n\t\tpartner bench\n\t}"
+	if o.api {
+		handler = "kycvs_authority"
+	}
 	data := filepath.Join(o.dir, "data")
 	conf := filepath.Join(o.dir, fmt.Sprintf("Caddyfile.%d", i))
 	err = os.WriteFile(conf, fmt.Appendf(nil, `{
@@ -250,17 +282,17 @@ func start(o options, i int, sink string, inFlight int) (*instance, error) {
 		}
 		partner bench {
 			purpose "Measuring"
+			key_hash %s
+			codes 1000000000 1h
 		}
 	}
 }
 
 %s {
-	kycvs 0 {
-		partner bench
-	}
+	%s
 	respond ok
 }
-`, in.admin, data, filepath.Join(o.dir, "people.csv"), sink, state, filepath.Join(o.dir, fmt.Sprintf("ledger.%d", i)), in.site), 0o600)
+`, in.admin, data, filepath.Join(o.dir, "people.csv"), sink, state, filepath.Join(o.dir, fmt.Sprintf("ledger.%d", i)), authflow.HashKey(key), in.site, handler), 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -341,6 +373,9 @@ func post(c *http.Client, address, cookie string, body string, answer any) (stri
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
+	if byAPI {
+		r.Header.Set("x-api-key", key)
+	}
 	if cookie != "" {
 		r.Header.Set("Cookie", cookie)
 	}
@@ -362,7 +397,18 @@ func post(c *http.Client, address, cookie string, body string, answer any) (stri
 	return cookie, json.Unmarshal(b, answer)
 }
 
+// key is the partner's, where it asks by the API.
+var key = authflow.NewPartnerKey()
+
+// byAPI says that it does.
+var byAPI bool
+
 func ask(c *http.Client, in *instance, number string) (txn, cookie string, err error) {
+	if byAPI {
+		var a asked
+		_, err := post(c, in.site+"/api/v3/vaccination/generateOTP", "", `{"mobile_number":"`+number+`","full_name":"Asha Rao","consent":"Y"}`, &a)
+		return a.TxnID, "", err
+	}
 	var a asked
 	cookie, err = post(c, in.site+"/.kycvs/otp", "", `{"mobile_number":"`+number+`","full_name":"Asha Rao","consent":"Y"}`, &a)
 	return a.TxnID, cookie, err
@@ -396,6 +442,56 @@ func fill(c *http.Client, all []*instance, n int) error {
 // load makes whole handshakes for the given time and returns how many. With
 // several instances a code is entered at another one than it was asked of.
 func load(c *http.Client, p *phones, all []*instance, clients int, d time.Duration) (int, error) {
+	return each(clients, d, func(i int) error {
+		first, second := all[i%len(all)], all[(i+1)%len(all)]
+		if !byAPI {
+			return one(c, p, first, second, numberOf(i%people))
+		}
+		token, err := order(c, p, first, second, numberOf(i%people))
+		if err != nil {
+			return err
+		}
+		return status(c, first, token)
+	})
+}
+
+// order gets a token by the API.
+func order(c *http.Client, p *phones, first, second *instance, number string) (string, error) {
+	txn, _, err := ask(c, first, number)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.Sum256([]byte(p.take(txn)))
+	var a struct{ Token string }
+	_, err = post(c, second.site+"/api/v3/vaccination/confirmOTP", "", `{"txnId":"`+txn+`","otp":"`+hex.EncodeToString(hash[:])+`"}`, &a)
+	return a.Token, err
+}
+
+// status gets the answer for a token.
+func status(c *http.Client, in *instance, token string) error {
+	r, err := http.NewRequest(http.MethodGet, in.site+"/api/v3/vaccination/status", nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	resp, err := c.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var a struct {
+		Status    int    `json:"vaccination_status"`
+		Assertion string `json:"assertion"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil || a.Status != 2 || a.Assertion == "" {
+		return fmt.Errorf("status: %s, not the answer that was due", resp.Status)
+	}
+	return nil
+}
+
+// each calls f from as many goroutines as there are clients, for the given time,
+// and returns how often.
+func each(clients int, d time.Duration, f func(i int) error) (int, error) {
 	end := time.Now().Add(d)
 	var n atomic.Int64
 	var wg sync.WaitGroup
@@ -403,7 +499,7 @@ func load(c *http.Client, p *phones, all []*instance, clients int, d time.Durati
 	for k := range clients {
 		wg.Go(func() {
 			for i := k; time.Now().Before(end) && failed.Load() == nil; i += clients {
-				if err := one(c, p, all[i%len(all)], all[(i+1)%len(all)], numberOf(i%people)); err != nil {
+				if err := f(i); err != nil {
 					failed.CompareAndSwap(nil, &err)
 					return
 				}

@@ -86,8 +86,8 @@ const (
 	scriptPath = "/embed.js"
 	framePath  = "/embed/"
 	startPath  = "/start"
-	finishPath = startPath + "/finish"
-	cancelPath = startPath + "/cancel"
+	finishPath = portal.FinishPath
+	cancelPath = portal.CancelPath
 )
 
 // request is one request at work.
@@ -97,6 +97,7 @@ type request struct {
 	r     *http.Request
 	visit *portal.Visit
 	lang  string
+	end   string // of the redirect that the request goes on with
 }
 
 // ServeHTTP answers a request for a path that Serves names. v is what the gate

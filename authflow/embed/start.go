@@ -148,6 +148,7 @@ func (q *request) underWay() (s started, a *authflow.Audience, ret string, ok bo
 		q.refuse("return is no longer registered for the partner")
 		return s, nil, "", false
 	}
+	q.end = finishPath + "?s=" + params["s"]
 	return s, a, ret, true
 }
 
@@ -175,16 +176,17 @@ func (q *request) seeOther(to string) {
 	q.WriteHeader(http.StatusSeeOther)
 }
 
-// refuse shows a page and leads nowhere. What is wrong is for whoever builds the
+// refuse shows a page and leads nowhere, but for the person's own no to a
+// redirect that is under way. What is wrong is for whoever builds the
 // partner's site, and stands in the log at DEBUG.
 func (q *request) refuse(why string) {
 	q.Logger.DebugContext(q.r.Context(), "a redirect was refused", "reason", why)
-	q.page(http.StatusBadRequest, portal.ErrorView{Code: string(authflow.BadRequest)})
+	q.page(http.StatusBadRequest, portal.ErrorView{Code: string(authflow.BadRequest), Return: q.end})
 }
 
 func (q *request) unavailable() {
 	portal.SetRetryAfter(q.Header(), authflow.UnavailableRetry)
-	q.page(http.StatusServiceUnavailable, portal.ErrorView{Code: string(authflow.Unavailable), RetryAfter: authflow.UnavailableRetry})
+	q.page(http.StatusServiceUnavailable, portal.ErrorView{Code: string(authflow.Unavailable), RetryAfter: authflow.UnavailableRetry, Return: q.end})
 }
 
 // browser returns the browser's mark, which it is given if it has none.

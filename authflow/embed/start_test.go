@@ -179,7 +179,16 @@ func TestFinishRefused(t *testing.T) {
 	au := newAuthority(t)
 	pages := location(t, au.get(startAt("mall", "st", mallReturn)))
 	finish := pages.Query().Get("return")
-	t.Run("before the check", func(t *testing.T) { refused(t, au, au.get(finish), "") })
+	t.Run("before the check", func(t *testing.T) {
+		refused(t, au, au.get(finish), "")
+		no := strings.Replace(finish, "/finish", "/cancel", 1)
+		if !strings.Contains(body(t, au.get(finish)), `href="`+no+`"`) {
+			t.Error("the page does not let the person say no")
+		}
+		if altered := strings.Replace(finish, "s=", "s=A", 1); strings.Contains(body(t, au.get(altered)), "/start/cancel") {
+			t.Error("a redirect that is none can be declined")
+		}
+	})
 	back := au.check(pages)
 	if back != finish {
 		t.Fatalf("the pages lead to %s", back)

@@ -225,14 +225,34 @@ func (q *request) fail(err error) {
 		return
 	}
 	SetRetryAfter(q.Header(), e.RetryAfter)
-	back := Prefix
+	back := q.startAgain()
 	switch {
 	case q.self, e.Code == authflow.Locked:
 		back = Prefix + consentsPage
 	case e.Partly:
 		back = Prefix + "pass"
 	}
-	q.page(e.Code.HTTPStatus(), ErrorView{Code: q.wordOf(e), RetryAfter: e.RetryAfter, Back: back})
+	ret := ""
+	if !q.self {
+		ret = SafeReturn(q.fields["return"])
+	}
+	q.page(e.Code.HTTPStatus(), ErrorView{Code: q.wordOf(e), RetryAfter: e.RetryAfter, Back: back, Return: ret})
+}
+
+// startAgain is the consent page that the person was on: for the same partner,
+// on the way to the same place.
+func (q *request) startAgain() string {
+	values := url.Values{}
+	if id := q.fields["for"]; id != "" && q.audience(id) != nil {
+		values.Set("for", id)
+	}
+	if ret := SafeReturn(q.fields["return"]); ret != "" && ret != "/" {
+		values.Set("return", ret)
+	}
+	if len(values) == 0 {
+		return Prefix
+	}
+	return Prefix + "?" + values.Encode()
 }
 
 // wordOf names the text that says what went wrong.

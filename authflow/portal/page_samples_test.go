@@ -105,7 +105,14 @@ func samples() []sample {
 	emptyRecord := RecordView{Site: "mall.example", Page: 1, Pages: 1, Left: 10 * time.Minute, Done: "unlocked"}
 
 	const start = "/.kycvs/?return=%2Fshops"
+	const end = FinishPath + "?s=Zk3vQ0m1Rr6yB8w2tUo5Xg_-"
+	redirectConsent, redirectCode, redirectDead := consent, code, deadCode
+	redirectConsent.Return, redirectCode.Return, redirectDead.Return = end, end, end
 	return []sample{
+		{"consent-redirect", 200, redirectConsent},
+		{"code-redirect", 200, redirectCode},
+		{"code-dead-redirect", 401, redirectDead},
+		{"error-no-record-redirect", 403, ErrorView{Code: "no_record", Back: start, Return: end}},
 		{"consent", 200, consent},
 		{"consent-mobile-invalid", 400, wrongConsent},
 		{"consent-all-missing", 400, emptyConsent},

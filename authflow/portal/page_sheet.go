@@ -99,6 +99,21 @@ func (s *sheet) PassLinkFor(partner string) string { return s.link("/.kycvs/pass
 // our name is worth a second look.
 func (s *sheet) ReturnLink() string { return localPath(s.frame.ret) }
 
+// DeclineLink is how a person says no in a redirect that a partner began: the
+// same sealed text as in what the page leads back to, at the address that takes
+// them back without an answer. Empty elsewhere.
+func (s *sheet) DeclineLink() string {
+	switch s.Name {
+	case "consent", "code", "error":
+	default:
+		return ""
+	}
+	if s.frame.own {
+		return ""
+	}
+	return declineLink(s.frame.ret)
+}
+
 // localPath returns path if a browser takes it for one on the same site, else
 // "": not "//host", and nothing with a backslash or a control character, which
 // browsers read as a slash or drop (WHATWG URL, section 4.4).

@@ -192,7 +192,11 @@ func TestSize(t *testing.T) {
 				case field == "Partner" || field == "Purpose":
 					return long
 				case field == "Return":
-					return "/" + strings.Repeat("a", 1023)
+					begin := "/"
+					if declineLink(value) != "" {
+						begin = FinishPath + "?s="
+					}
+					return begin + strings.Repeat("a", 1024-len(begin))
 				}
 				return value
 			})

@@ -263,12 +263,13 @@ type ErrorView struct {
 	Partner    string // may be empty
 	RetryAfter time.Duration
 	Back       string // where to try again, a path on this site; empty for no button
+	Return     string // the path that the person was to go back to; may be empty
 	For        string
 }
 
 func (v ErrorView) frame() frame {
 	f := frame{
-		name: "error", partner: v.Partner, partFor: v.For, code: v.Code,
+		name: "error", partner: v.Partner, ret: v.Return, partFor: v.For, code: v.Code,
 		wait: v.RetryAfter, onward: v.Back, onwardKey: "common.back",
 	}
 	switch v.Code {

@@ -7,6 +7,28 @@ import (
 	"github.com/kycvs/caddy-kycvs/authflow"
 )
 
+// A redirect from a partner's site leads through our pages to FinishPath, or to
+// CancelPath if the person says no, each with the same sealed text as s.
+const (
+	FinishPath = "/start/finish"
+	CancelPath = "/start/cancel"
+)
+
+// declineLink is where the person says no, empty if ret is not the end of a
+// redirect, exactly as we write it: its sealed text is base64url (RFC 4648,
+// section 5) and nothing stands around it.
+func declineLink(ret string) string {
+	sealed, ok := strings.CutPrefix(ret, FinishPath+"?s=")
+	if !ok || sealed == "" || len(ret) > authflow.MaxReturn || strings.ContainsFunc(sealed, notBase64URL) {
+		return ""
+	}
+	return CancelPath + "?s=" + sealed
+}
+
+func notBase64URL(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+}
+
 // SafeReturn returns the address if it is a path on this site and nothing
 // else, however a browser reads it; otherwise "/".
 //

@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 )
 
@@ -121,6 +123,37 @@ func (w *window) shot(name string) {
 	if err := os.WriteFile(filepath.Join(w.shots, fmt.Sprintf("%d-%s.png", w.n, name)), png, 0o644); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// pages has somebody walk through the pages under /.kycvs/, from the consent to
+// the code, whose message must be bound to the host.
+func (w *window) pages(p *phones, host string, who person) message {
+	w.t.Helper()
+	w.until(`document.querySelector("[name=mobile_number]")`)
+	w.do(chromedp.SendKeys(chromedp.CSS("[name=mobile_number]"), who.mobile), chromedp.SendKeys(chromedp.CSS("[name=full_name]"), who.name),
+		chromedp.Click(chromedp.CSS("[name=consent]")), chromedp.Click(submit))
+	w.until(`document.querySelector("[name=otp]")`)
+	m := p.next(w.t, who.mobile)
+	if want := "\n@" + host + " #" + m.Code; !strings.HasSuffix(m.Message, want) {
+		w.t.Errorf("the message ends with %q, want %q", m.Message, want)
+	}
+	w.do(chromedp.SendKeys(chromedp.CSS("[name=otp]"), m.Code), chromedp.Click(chromedp.CSS("form:has([name=otp]) button")))
+	return m
+}
+
+// cookies are the domains and names of all that the browser keeps.
+func (w *window) cookies() []string {
+	w.t.Helper()
+	var all []string
+	w.do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		kept, err := cdp.Call(ctx, tab, storage.GetCookies, storage.GetCookiesParams{})
+		for _, c := range kept.Cookies {
+			all = append(all, c.Domain+" "+c.Name)
+		}
+		return err
+	}))
+	slices.Sort(all)
+	return all
 }
 
 const submit = chromedp.CSS(`form:has([name=mobile_number]) button`)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,8 +29,9 @@ type shop struct {
 	home   string // the authority's: another site to a browser
 }
 
-// openShop starts an authority and the shop, each a process of its own.
-func openShop(t *testing.T) *shop {
+// openShop starts an authority and the shop, each a process of its own. The
+// authority has further partners, written as in its Caddyfile.
+func openShop(t *testing.T, further string) *shop {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "shop")
 	if out, err := exec.Command("go", "build", "-o", bin, "github.com/kycvs/caddy-kycvs/examples/shop").CombinedOutput(); err != nil {
@@ -51,7 +53,7 @@ func openShop(t *testing.T) *shop {
 			name "Cinema"
 			purpose "A film"
 			key_hash %s
-		}`, authflow.HashKey(s.key), s.origin, s.origin, authflow.HashKey(other)),
+		}`, authflow.HashKey(s.key), s.origin, s.origin, authflow.HashKey(other)) + further,
 		sites: "http://localhost {\n\tkycvs_authority\n}",
 	})
 	s.home = s.instance.origin("http://localhost")
@@ -73,7 +75,7 @@ func openShop(t *testing.T) *shop {
 }
 
 // openStrict opens a browser that blocks third-party cookies and keeps each
-// site in a process of its own.
+// site in a process of its own; every host of .example is this machine.
 func openStrict(t *testing.T, name string) *window {
 	t.Helper()
 	profile := t.TempDir()
@@ -85,7 +87,7 @@ func openStrict(t *testing.T, name string) *window {
 		t.Fatal(err)
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.UserDataDir(profile),
-		chromedp.Flag("site-per-process", true), chromedp.Flag("lang", "en"), chromedp.Flag("window-size", "420,1100"))
+		chromedp.Flag("site-per-process", true), chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1"), chromedp.Flag("lang", "en"), chromedp.Flag("window-size", "420,1100"))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -136,19 +138,20 @@ func (w *window) eval(expression string) string {
 	return text
 }
 
-// until waits for an expression to be true, over navigations too.
+// until waits for an expression to be true of a page that has loaded to its end,
+// over navigations too: what is pressed earlier may move away, or do nothing yet.
 func (w *window) until(expression string) {
 	w.t.Helper()
 	eventually(w.t, expression, func() bool {
 		ctx, cancel := context.WithTimeout(w.ctx, patience)
 		defer cancel()
-		is, err := chromedp.Run(ctx, chromedp.EvaluateAsDevTools[bool]("!!("+expression+")"))
+		is, err := chromedp.Run(ctx, chromedp.EvaluateAsDevTools[bool]("document.readyState === 'complete' && !!("+expression+")"))
 		return err == nil && is
 	})
 }
 
-// order begins a ticket at the shop and returns its address.
-func (w *window) order(s *shop, names ...string) string {
+// order begins a ticket at the shop.
+func (w *window) order(s *shop, names ...string) {
 	w.t.Helper()
 	w.do(chromedp.Navigate(s.origin + "/"))
 	w.until(`document.querySelectorAll("[name=traveller]").length === 3`)
@@ -156,76 +159,102 @@ func (w *window) order(s *shop, names ...string) string {
 		w.do(chromedp.SendKeys(chromedp.CSS(fmt.Sprintf("label:nth-of-type(%d) [name=traveller]", i+1)), name))
 	}
 	w.do(chromedp.Click(chromedp.CSS("form button")))
-	return w.at("/order/")
+	w.at("/order/")
+	w.until(`document.querySelector("#traveller-1")`)
 }
+
+// keepsCookie shows that the authority may keep a cookie as first party, so
+// that a frame of the authority's without one is a blocked third party.
+func (w *window) keepsCookie(s *shop) {
+	w.t.Helper()
+	w.do(chromedp.Navigate(s.home + "/embed.js"))
+	if got := w.eval(`(() => { document.cookie = "first=1"; return document.cookie })()`); got != `"first=1"` {
+		w.t.Errorf("the authority, as first party, keeps no cookie: %s", got)
+	}
+}
+
+// byFrame asks the n-th traveller of an order in the shop's frame, to the code.
+func (w *window) byFrame(s *shop, n int, who person) {
+	w.t.Helper()
+	w.do(chromedp.Click(chromedp.CSS(fmt.Sprintf("#frame-%d", n))))
+	f := w.frame(s.home + "/embed/")
+	f.until(`document.querySelector("#consent:not([hidden])")`)
+	if got := f.eval("document.cookie"); got != `""` {
+		w.t.Errorf("third-party cookies are not blocked, so the test shows nothing: the frame sees %s", got)
+	}
+	f.do(chromedp.SendKeys(chromedp.CSS("#mobile_number"), who.mobile), chromedp.SendKeys(chromedp.CSS("#full_name"), who.name),
+		chromedp.Click(chromedp.CSS("#tick")))
+	w.shot("frame")
+	f.do(chromedp.Click(chromedp.CSS("[data-do=ask] button")))
+	f.until(`document.querySelector("#code:not([hidden])")`)
+	m := s.sms.next(w.t, who.mobile)
+	if want := "@127.0.0.1 #" + m.Code + " %localhost"; !strings.HasSuffix(m.Message, "\n"+want) {
+		w.t.Errorf("the message ends with %q, want %q", m.Message, want)
+	}
+	w.shot("frame-code")
+	f.do(chromedp.SendKeys(chromedp.CSS("#otp"), m.Code), chromedp.Click(chromedp.CSS("[data-do=verify] button")))
+}
+
+// byRedirect asks the n-th traveller of an order on the authority's own pages,
+// to the shop's.
+func (w *window) byRedirect(s *shop, n int, who person) {
+	w.t.Helper()
+	order := w.at(s.origin + "/order/")
+	w.do(chromedp.Click(chromedp.CSS(fmt.Sprintf("#redirect-%d", n))))
+	w.at(s.home + "/.kycvs/?")
+	w.pages(s.sms, "localhost", who)
+	if back := w.at(s.origin + "/order/"); back != order {
+		w.t.Errorf("the redirect came back to %s", back)
+	}
+}
+
+// byAPI asks the n-th traveller of an order by calls of the shop's server.
+func (w *window) byAPI(s *shop, n int, who person) {
+	w.t.Helper()
+	api, row := fmt.Sprintf("#api-%d", n), fmt.Sprintf("#traveller-%d", n)
+	w.do(chromedp.Click(chromedp.CSS(api+" summary")), chromedp.SendKeys(chromedp.CSS(api+" [name=mobile_number]"), who.mobile),
+		chromedp.Click(chromedp.CSS(api+" [name=consent]")), chromedp.Click(chromedp.CSS(api+" button")))
+	w.until(fmt.Sprintf("document.querySelector(%q)", row+" [name=otp]"))
+	w.do(chromedp.SendKeys(chromedp.CSS(row+" [name=otp]"), s.sms.next(w.t, who.mobile).Code), chromedp.Click(chromedp.CSS(row+" button")))
+}
+
+// no is the link of whoever wants no check, on each page of a redirect.
+const no = "main a[href^='/start/cancel?s=']"
 
 // A ticket for three: one asked in the frame, one by redirect, one by API, each
 // with third-party cookies blocked; the ticket is booked with the last answer.
 func TestShopInChromium(t *testing.T) {
 	chromium(t)
 	t.Parallel()
-	s := openShop(t)
+	s := openShop(t, "")
 	w := openStrict(t, "shop")
 
-	// as first party the authority may keep a cookie; in the frame there must be none
-	w.do(chromedp.Navigate(s.home + "/embed.js"))
-	if got := w.eval(`(() => { document.cookie = "first=1"; return document.cookie })()`); got != `"first=1"` {
-		t.Errorf("the authority, as first party, keeps no cookie: %s", got)
-	}
-
-	at := w.order(s, asha.name, joseph.name, gita.name)
+	w.keepsCookie(s)
+	w.order(s, asha.name, joseph.name, gita.name)
+	order := w.at(s.origin + "/order/")
 	w.shot("order")
 
-	// in the frame
-	w.do(chromedp.Click(chromedp.CSS("#frame-1")))
-	f := w.frame(s.home + "/embed/")
-	f.until(`document.querySelector("#consent:not([hidden])")`)
-	if got := f.eval("document.cookie"); got != `""` {
-		t.Errorf("third-party cookies are not blocked, so the test shows nothing: the frame sees %s", got)
-	}
-	f.do(chromedp.SendKeys(chromedp.CSS("#mobile_number"), asha.mobile), chromedp.SendKeys(chromedp.CSS("#full_name"), asha.name),
-		chromedp.Click(chromedp.CSS("#tick")))
-	w.shot("frame")
-	f.do(chromedp.Click(chromedp.CSS("[data-do=ask] button")))
-	f.until(`document.querySelector("#code:not([hidden])")`)
-	m := s.sms.next(t, asha.mobile)
-	if want := "@127.0.0.1 #" + m.Code + " %localhost"; !strings.HasSuffix(m.Message, "\n"+want) {
-		t.Errorf("the message ends with %q, want %q", m.Message, want)
-	}
-	w.shot("frame-code")
-	f.do(chromedp.SendKeys(chromedp.CSS("#otp"), m.Code), chromedp.Click(chromedp.CSS("[data-do=verify] button")))
+	w.byFrame(s, 1, asha)
 	w.until(`document.querySelector("#traveller-1 .status")`)
 	w.shot("one-of-three")
 
-	// by redirect: first "no" by another tab's address, then the whole way
+	// by redirect: first "no", then the whole way
 	w.do(chromedp.Click(chromedp.CSS("#redirect-2")))
 	pages := w.at(s.home + "/.kycvs/?")
 	if u, _ := url.Parse(pages); u.Query().Get("for") != "rail" || !strings.HasPrefix(u.Query().Get("return"), "/start/finish?s=") {
 		t.Errorf("the redirect leads to %s", pages)
-	} else {
-		w.do(chromedp.Navigate(s.home + strings.Replace(u.Query().Get("return"), "/finish?", "/cancel?", 1)))
+	}
+	w.do(chromedp.Click(chromedp.CSS(no)))
+	if u, _ := url.Parse(w.at(s.origin + "/checked?")); u.Query().Get("error") != "access_denied" || u.Query().Get("state") == "" || u.Query().Has("code") {
+		t.Errorf("no leads to %s", u)
 	}
 	w.until(`document.querySelector("#trouble")`)
-	w.do(chromedp.Click(chromedp.CSS("#redirect-2")))
-	w.at(s.home + "/.kycvs/?")
-	w.do(chromedp.SendKeys(chromedp.CSS("[name=mobile_number]"), joseph.mobile), chromedp.SendKeys(chromedp.CSS("[name=full_name]"), joseph.name),
-		chromedp.Click(chromedp.CSS("[name=consent]")), chromedp.Click(submit), chromedp.WaitVisible(chromedp.CSS("[name=otp]")))
-	m = s.sms.next(t, joseph.mobile)
-	if want := "\n@localhost #" + m.Code; !strings.HasSuffix(m.Message, want) {
-		t.Errorf("the message ends with %q, want %q", m.Message, want)
-	}
-	w.do(chromedp.SendKeys(chromedp.CSS("[name=otp]"), m.Code), chromedp.Click(chromedp.CSS("form:has([name=otp]) button")))
-	if back := w.at(s.origin + "/order/"); back != at {
-		t.Errorf("the redirect came back to %s", back)
-	}
+	w.do(chromedp.Navigate(order))
+	w.byRedirect(s, 2, joseph)
 	w.until(`document.querySelector("#traveller-2 .status")`)
 	w.shot("two-of-three")
 
-	// by API
-	w.do(chromedp.Click(chromedp.CSS("#api-3 summary")), chromedp.SendKeys(chromedp.CSS("#api-3 [name=mobile_number]"), gita.mobile),
-		chromedp.Click(chromedp.CSS("#api-3 [name=consent]")), chromedp.Click(chromedp.CSS("#api-3 button")))
-	w.until(`document.querySelector("#traveller-3 [name=otp]")`)
-	w.do(chromedp.SendKeys(chromedp.CSS("#traveller-3 [name=otp]"), s.sms.next(t, gita.mobile).Code), chromedp.Click(chromedp.CSS("#traveller-3 button")))
+	w.byAPI(s, 3, gita)
 	w.until(`document.querySelector("#booked")`)
 	w.shot("booked")
 }
@@ -235,16 +264,10 @@ func TestShopInChromium(t *testing.T) {
 func TestShopRefusesInChromium(t *testing.T) {
 	chromium(t)
 	t.Parallel()
-	s := openShop(t)
+	s := openShop(t, "")
 	w := openStrict(t, "shop-refused")
 	w.order(s, vikram.name)
-	w.do(chromedp.Click(chromedp.CSS("#frame-1")))
-	f := w.frame(s.home + "/embed/")
-	f.until(`document.querySelector("#consent:not([hidden])")`)
-	f.do(chromedp.SendKeys(chromedp.CSS("#mobile_number"), vikram.mobile), chromedp.SendKeys(chromedp.CSS("#full_name"), vikram.name),
-		chromedp.Click(chromedp.CSS("#tick")), chromedp.Click(chromedp.CSS("[data-do=ask] button")))
-	f.until(`document.querySelector("#code:not([hidden])")`)
-	f.do(chromedp.SendKeys(chromedp.CSS("#otp"), s.sms.next(t, vikram.mobile).Code), chromedp.Click(chromedp.CSS("[data-do=verify] button")))
+	w.byFrame(s, 1, vikram)
 	w.until(`document.querySelector("#refused")`)
 	w.shot("refused")
 }
@@ -254,7 +277,7 @@ func TestShopRefusesInChromium(t *testing.T) {
 func TestForeignPageInChromium(t *testing.T) {
 	chromium(t)
 	t.Parallel()
-	s := openShop(t)
+	s := openShop(t, "")
 	w := openStrict(t, "foreign")
 	evil := &http.Server{Addr: "127.0.0.1:" + strconv.Itoa(freePort(t)), ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/html")
@@ -327,6 +350,16 @@ func TestRedirectCodes(t *testing.T) {
 	}
 	consent := b.navigate(begun.Header.Get("Location"))
 	asked := b.submit(consent.formWith(t, "mobile_number"), "mobile_number", asha.mobile, "full_name", asha.name, "consent", "Y")
+	// whoever says no, on either page, is back at once
+	for name, page := range map[string]*answer{"consent": consent, "code": asked} {
+		link := regexp.MustCompile(`href="(/start/cancel\?s=[\w-]+)"`).FindSubmatch(page.body)
+		if link == nil {
+			t.Fatalf("the page for the %s has no link to say no: %v", name, page)
+		}
+		if a := b.navigate(string(link[1])); a.StatusCode != 303 || a.Header.Get("Location") != "https://mall.example/checked?error=access_denied&state=st+1" {
+			t.Errorf("no, on the page for the %s: %v", name, a)
+		}
+	}
 	done := b.submit(asked.formWith(t, "otp"), "otp", in.sms.next(t, asha.mobile).Code)
 	finish := b.navigate(done.Header.Get("Location"))
 	to, err := finish.Location()

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/jsonobject"
 )
 
 // maxBody is the most a request may be; what a person types fits many times.
@@ -52,59 +52,36 @@ func readFields(w http.ResponseWriter, r *http.Request) (map[string]string, erro
 	return parseFields(body)
 }
 
-// parseFields reads one JSON object. encoding/json would take the last of two
-// members of one name; whoever checks and whoever acts could then see different
-// ones (RFC 8259, section 4), so doubled members are refused, those too that we
-// do not know.
+// parseFields reads one JSON object. Doubled members are refused, those too that
+// we do not know.
 func parseFields(body []byte) (map[string]string, error) {
-	notObject := bad("The request is not one JSON object in UTF-8.")
-	if !utf8.Valid(body) {
-		return nil, notObject
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, notObject
-	}
 	fields := map[string]string{}
-	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return nil, notObject
-		}
-		if seen[name] {
-			return nil, bad("A member stands twice.")
-		}
-		seen[name] = true
-		var raw json.RawMessage
-		if d.Decode(&raw) != nil {
-			return nil, notObject
-		}
+	err := jsonobject.Read(body, func(name string, raw json.RawMessage) error {
 		k, known := members[name]
 		if !known {
-			continue
+			return nil
 		}
 		value, ok := valueOf(k, raw)
 		if !ok {
-			return nil, bad(fmt.Sprintf("The member %s is of a wrong type.", name)) // one of members
+			return bad(fmt.Sprintf("The member %s is of a wrong type.", name)) // one of members
 		}
 		fields[name] = value
+		return nil
+	})
+	switch err {
+	case nil:
+		return fields, nil
+	case jsonobject.ErrNone:
+		return nil, bad("The request is not one JSON object in UTF-8.")
+	case jsonobject.ErrDoubled:
+		return nil, bad("A member stands twice.")
 	}
-	if _, err := d.Token(); err != nil {
-		return nil, notObject
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, notObject
-	}
-	return fields, nil
+	return nil, err
 }
 
 func valueOf(k kind, raw json.RawMessage) (string, bool) {
 	if raw[0] == '"' {
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err == nil
+		return jsonobject.String(raw)
 	}
 	s := string(raw)
 	return s, k == number && len(s) <= 10 && strings.Trim(s, "0123456789") == ""

@@ -1,15 +1,14 @@
 package embed
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
-	"unicode/utf8"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/jsonobject"
 )
 
 // maxBody is the most that a call of the frame may be; what a person types fits
@@ -35,39 +34,16 @@ func readFields(w http.ResponseWriter, r *http.Request) (map[string]string, erro
 	return fields, nil
 }
 
-// parseFields reads one JSON object of strings. Doubled members are refused:
-// whoever checks and whoever acts could see different ones (RFC 8259, section
-// 4).
+// parseFields reads one JSON object of strings.
 func parseFields(body []byte) (map[string]string, error) {
-	if !utf8.Valid(body) {
-		return nil, errors.New("not UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not an object")
-	}
 	fields := map[string]string{}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, err
+	err := jsonobject.Read(body, func(name string, value json.RawMessage) error {
+		text, ok := jsonobject.String(value)
+		if !ok {
+			return errors.New("a member is not a string")
 		}
-		value, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		n, _ := name.(string)
-		v, isText := value.(string)
-		if _, twice := fields[n]; twice || !isText {
-			return nil, errors.New("a member stands twice or is not a string")
-		}
-		fields[n] = v
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("something stands behind the object")
-	}
-	return fields, nil
+		fields[name] = text
+		return nil
+	})
+	return fields, err
 }

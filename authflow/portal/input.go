@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kycvs/caddy-kycvs/authflow"
+	"github.com/kycvs/caddy-kycvs/authflow/jsonobject"
 )
 
 // maxBody is the most a form of ours may be; what a person types fits many
@@ -64,49 +64,21 @@ func formFields(body string) (map[string]string, error) {
 	return fields, nil
 }
 
-// jsonFields reads one object. encoding/json would take the last of two
-// members of one name; whoever checks and whoever acts could then see
-// different ones (RFC 8259, section 4), so doubled members are refused.
+// jsonFields reads one object, of which every member that we know is a string.
 func jsonFields(body []byte) (map[string]string, error) {
-	if !utf8.Valid(body) {
-		return nil, errors.New("not UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not an object")
-	}
 	fields := map[string]string{}
-	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := t.(string)
-		if !ok || seen[name] {
-			return nil, errors.New("a member stands twice")
-		}
-		seen[name] = true
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return nil, err
-		}
+	err := jsonobject.Read(body, func(name string, value json.RawMessage) error {
 		if !known[name] {
-			continue
+			return nil
 		}
-		var value string
-		if err := json.Unmarshal(raw, &value); err != nil || raw[0] != '"' {
-			return nil, errors.New("a member is not a string")
+		text, ok := jsonobject.String(value)
+		if !ok {
+			return errors.New("a member is not a string")
 		}
-		fields[name] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("something stands behind the object")
-	}
-	return fields, nil
+		fields[name] = text
+		return nil
+	})
+	return fields, err
 }
 
 // known are the fields that we read; JSON null for one of them is refused like
